@@ -1,0 +1,214 @@
+"""THE arithmetic: every rule by which integers and floats become outputs, in NumPy.
+
+This module is normative. The emulator calls it, the C++ kernels equal it bit for bit, and
+docs/numerics.md derives it. Every float32 operation below rounds once, to nearest even, in the
+order written; nothing is fused, reassociated or approximated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+U8 = NDArray[np.uint8]
+I8 = NDArray[np.int8]
+I32 = NDArray[np.int32]
+I64 = NDArray[np.int64]
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+
+CODES = 256
+CODE_MAX = 255
+WEIGHT_MAX = 127
+ACC_LIMIT = 2**31
+#: A multiplier below this would make products of small sums denormal (docs/numerics.md, 3.3).
+MULTIPLIER_MIN = 2.0**-100
+
+
+@dataclass(frozen=True, slots=True)
+class QParams:
+    """How uint8 codes stand for real values: ``real = (code - zero_point) * scale``.
+
+    Args:
+        scale: float32 [1], or [C] where each channel has its own (only for tensors that feed
+            depthwise convolutions, see docs/numerics.md 2.2); positive and finite.
+        zero_point: The code of the real value 0, 0 to 255; one for all channels.
+        axis: Logical axis that `scale` runs along; 1 in NCHW. Means nothing when scale is [1].
+    """
+
+    scale: F32
+    zero_point: int
+    axis: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what no rule below is defined for."""
+        scale = np.asarray(self.scale, np.float32).reshape(-1)
+        if scale.size < 1 or not np.all(np.isfinite(scale)) or not np.all(scale > 0):
+            raise ValueError(f"scales must be positive and finite, not {scale}")
+        if not 0 <= self.zero_point <= CODE_MAX:
+            raise ValueError(f"zero point {self.zero_point} is not in 0..{CODE_MAX}")
+        object.__setattr__(self, "scale", scale)
+
+    @property
+    def per_channel(self) -> bool:
+        """Whether each channel has a scale of its own."""
+        return self.scale.size > 1
+
+    def along(self, rank: int) -> F32:
+        """Return the scale shaped to broadcast against a logical tensor of `rank` axes."""
+        if not self.per_channel:
+            return self.scale.reshape((1,) * rank)
+        shape = [1] * rank
+        shape[self.axis] = self.scale.size
+        return self.scale.reshape(shape)
+
+
+# --- values and codes ------------------------------------------------------------------------
+
+
+def quantize(x: F32, scale: F32, zero_point: int) -> U8:
+    """Return ``clip(rint(fl(x / s)) + zp, 0, 255)``, ONNX's QuantizeLinear.
+
+    Args:
+        x: float32, any shape, finite. NaN has no code: callers refuse it first; here it gives 0.
+        scale: float32 that broadcasts against x.
+        zero_point: 0 to 255.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        steps = np.rint(np.asarray(x, np.float32) / np.asarray(scale, np.float32))
+    # The bound is far outside the codes, and makes the sum below exact in float32.
+    steps = np.clip(steps, np.float32(-1024), np.float32(1024))
+    shifted = np.nan_to_num(steps + np.float32(zero_point), nan=0.0)
+    return np.clip(shifted, 0, CODE_MAX).astype(np.uint8)
+
+
+def dequantize(codes: U8, scale: F32, zero_point: int) -> F32:
+    """Return ``fl(fl(q - zp) * s)`` as float32 of the shape of `codes`."""
+    return (codes.astype(np.int32) - np.int32(zero_point)).astype(np.float32) * np.asarray(
+        scale, np.float32
+    )
+
+
+# --- requantisation --------------------------------------------------------------------------
+
+
+def requantize(acc: I32, multiplier: F32, zero_point: int, lo: int, hi: int) -> U8:
+    """Return ``clip(rint(fl(fl(acc) * m)) + zp, lo, hi)``.
+
+    Args:
+        acc: int32 sums; float32 holds those above 2**24 rounded to nearest even.
+        multiplier: float32 that broadcasts against acc, with ``(max|acc| + 1) * m < 2**31``.
+        zero_point: 0 to 255.
+        lo: Least code, 0 to 255; a ReLU makes it the zero point.
+        hi: Greatest code, lo to 255.
+    """
+    return finish(acc.astype(np.float32) * np.asarray(multiplier, np.float32), zero_point, lo, hi)
+
+
+def finish(real_steps: F32, zero_point: int, lo: int, hi: int) -> U8:
+    """Return ``clip(rint(t) + zp, lo, hi)`` for t in output steps, ``|t| < 2**31``."""
+    rounded = np.clip(np.rint(real_steps), -2147483648.0, 2147483520.0).astype(np.int64)
+    return np.clip(rounded + zero_point, lo, hi).astype(np.uint8)
+
+
+def multiplier(acc_scale: F64, out_scale: F64) -> F32:
+    """Return ``fl32(s_acc / s_out)``: the division in float64, then one rounding to float32."""
+    return (np.asarray(acc_scale, np.float64) / np.asarray(out_scale, np.float64)).astype(
+        np.float32
+    )
+
+
+# --- elementwise on codes --------------------------------------------------------------------
+
+
+def add(a: U8, b: U8, za: int, zb: int, mult: F32, zero_point: int, lo: int, hi: int) -> U8:
+    """Return ``clip(rint(fl(fl((a-za)*ma) + fl((b-zb)*mb))) + zo, lo, hi)``.
+
+    Args:
+        a: uint8 codes that broadcast with b.
+        b: uint8 codes.
+        za: Zero point of a.
+        zb: Zero point of b.
+        mult: float32 [2, 1] or [2, C] along the last axis: ma, then mb; a negative mb subtracts.
+        zero_point: Zero point of the result.
+        lo: Least code.
+        hi: Greatest code.
+    """
+    left = (a.astype(np.int32) - np.int32(za)).astype(np.float32) * mult[0]
+    right = (b.astype(np.int32) - np.int32(zb)).astype(np.float32) * mult[1]
+    return finish(left + right, zero_point, lo, hi)
+
+
+def mul(a: U8, b: U8, za: int, zb: int, mult: F32, zero_point: int, lo: int, hi: int) -> U8:
+    """Return ``clip(rint(fl(fl((a-za)*(b-zb)) * m)) + zo, lo, hi)``; mult is float32 [1] or [C]."""
+    product = (a.astype(np.int32) - np.int32(za)) * (b.astype(np.int32) - np.int32(zb))
+    return finish(product.astype(np.float32) * mult, zero_point, lo, hi)
+
+
+# --- float functions of the float tail ---------------------------------------------------------
+
+# exp: x = n*ln2 + r with |r| <= ln2/2, ln2 split so that n*LN2_HI is exact for |n| < 2**9.
+EXP_LO = np.float32(-87.0)
+EXP_HI = np.float32(88.0)
+LOG2E = np.float32(1.44269504088896341)
+LN2_HI = np.float32(0.693359375)
+LN2_LO = np.float32(-2.12194440e-4)
+#: Taylor's coefficients 1/7! to 1/2!: on |r| <= 0.3466 the rest is below 2**-29 relative.
+EXP_COEFFICIENTS = tuple(
+    np.float32(1.0 / denominator) for denominator in (5040.0, 720.0, 120.0, 24.0, 6.0, 2.0)
+)
+
+
+def exp(x: F32) -> F32:
+    """Return e**x by a fixed sequence of float32 operations (docs/numerics.md 7.1).
+
+    x is clamped to [-87, 88]; within, the relative error is below 2 ulp. NaN gives NaN.
+    """
+    clamped = np.minimum(np.maximum(np.asarray(x, np.float32), EXP_LO), EXP_HI)
+    whole = np.rint(clamped * LOG2E)
+    rest = (clamped - whole * LN2_HI) - whole * LN2_LO
+    poly = np.full_like(rest, EXP_COEFFICIENTS[0])
+    for coefficient in EXP_COEFFICIENTS[1:]:
+        poly = poly * rest + coefficient
+    poly = ((poly * rest) * rest + rest) + np.float32(1)
+    steps = np.nan_to_num(whole, nan=0.0).astype(np.int32)
+    power = ((steps + np.int32(127)) << np.int32(23)).view(np.float32)
+    return poly * power
+
+
+def sigmoid(x: F32) -> F32:
+    """Return ``fl(1 / fl(1 + exp(-x)))`` with `exp` from this module."""
+    one = np.ones((), np.float32)
+    result: F32 = one / (one + exp(-np.asarray(x, np.float32)))
+    return result
+
+
+#: Sums of floats run in this many lanes, then over the lanes as a tree (docs/numerics.md 7.3).
+SUM_LANES = 16
+
+
+def lane_sum(x: F32) -> F32:
+    """Return the sum over the last axis in the stated order, float32 of shape x.shape[:-1].
+
+    Lane j adds x[j], x[j+16], x[j+32], ... in that order, starting from 0; then the lanes are
+    added as a tree: j with j+8, j with j+4, j with j+2, j with j+1.
+    """
+    x = np.asarray(x, np.float32)
+    lanes = np.zeros((*x.shape[:-1], SUM_LANES), np.float32)
+    for start in range(0, x.shape[-1], SUM_LANES):
+        part = x[..., start : start + SUM_LANES]
+        lanes[..., : part.shape[-1]] = lanes[..., : part.shape[-1]] + part
+    width = SUM_LANES // 2
+    while width:
+        lanes = lanes[..., :width] + lanes[..., width : 2 * width]
+        width //= 2
+    return lanes[..., 0]
+
+
+def softmax(x: F32) -> F32:
+    """Return softmax over the last axis: ``e = exp(fl(x - max)); fl(e / lane_sum(e))``."""
+    x = np.asarray(x, np.float32)
+    shifted = exp(x - x.max(axis=-1, keepdims=True))
+    return shifted / lane_sum(shifted)[..., None]
