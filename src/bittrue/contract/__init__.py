@@ -1,0 +1,1 @@
+"""What a buffer must be, and how a picture becomes one."""
