@@ -1,0 +1,1 @@
+"""What a network is: nodes, values, operators and their reference."""

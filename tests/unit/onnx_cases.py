@@ -1,0 +1,209 @@
+"""ONNX's own test cases for operators, made into models that the importer reads.
+
+What ONNX passes as an input and bittrue wants constant (axes, pads, shapes) becomes an
+initialiser; whole numbers come in through a Cast, since a network's input holds values. Where
+nothing is left to be given, a zero is added to the result.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from functools import lru_cache
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from bittrue.importers.onnx_ops import ONNX_OPS
+
+_NEWER = "the case belongs to an opset above 22"
+_TRAINING = "training is not handled"
+_SECOND = "it checks a second output, which inference does not need"
+
+#: Cases that the importer refuses or that bittrue decides otherwise, and why.
+EXCLUDED: dict[str, str] = {
+    "test_batchnorm_*_training_mode": _TRAINING,
+    "test_training_dropout_*": _TRAINING,
+    "test_training_dropout": _TRAINING,
+    "test_dropout_default_mask*": _SECOND,
+    "test_layer_normalization_?d_axis*": _SECOND,
+    "test_layer_normalization_default_axis": _SECOND,
+    "test_maxpool_with_argmax_2d_*": _SECOND,
+    "test_mod_float*_mixed_sign_fmod_0": _NEWER,
+    "test_mod_float_edge_cases_fmod_0_*": _NEWER,
+    "test_mod_int64_fmod": "fmod of whole numbers is not handled",
+    "test_spacetodepth_crd_mode_example": _NEWER,
+    "test_convtranspose_output_shape": "its output_shape is larger than its windows reach",
+    "test_resize_tf_crop_and_resize*": "crops while it resizes: not handled",
+    "test_resize_*_antialias": "antialiasing is not handled",
+    "test_resize_*_sizes_nearest_not_*": "keeping the aspect ratio is not handled",
+    "test_resize_downsample_scales_*_align_corners": (
+        "ONNX's own reference uses a length of 2.4 here; its text and ONNX Runtime whole lengths"
+    ),
+}
+
+#: Element types that bittrue reads; others (texts, sequences, 8-bit floats, 4-bit) are left out.
+_READ = {
+    *(TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16),
+    *(TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64),
+    *(TensorProto.UINT8, TensorProto.UINT16, TensorProto.UINT32, TensorProto.UINT64),
+    TensorProto.BOOL,
+}
+#: Relative error of a result of a coarser type, which bittrue computes in float32: a few ulps.
+_COARSE = {TensorProto.FLOAT16: 2.0**-9, TensorProto.BFLOAT16: 2.0**-6}
+
+_SECOND_INPUT = (
+    *("Reshape", "Expand", "Tile", "Squeeze", "Unsqueeze", "Split", "ReduceMean", "ReduceSum"),
+    *("ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare"),
+    *("ReduceLogSum", "Upsample"),
+)
+#: Which inputs of an operator bittrue wants constant.
+_PARAMETERS: dict[str, tuple[int, ...]] = {
+    **dict.fromkeys(_SECOND_INPUT, (1,)),
+    "Slice": (1, 2, 3, 4),
+    "Pad": (1, 2, 3),
+    "Resize": (1, 2, 3),
+    "Clip": (1, 2),
+    "Dropout": (1, 2),
+    "Range": (0, 1, 2),
+    **dict.fromkeys(("ConstantOfShape", "EyeLike", "NonZero"), (0,)),
+    **dict.fromkeys(("ScatterND", "GatherND", "GatherElements"), (0, 1, 2)),
+    **dict.fromkeys(("CumSum", "Trilu", "Xor"), (0, 1)),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One case: a model, what goes in, what must come out, and how near.
+
+    Args:
+        name: ONNX's name for it.
+        model: The model's bytes.
+        inputs: Arrays by name; a graph may take fewer, when some do not matter.
+        outputs: Arrays by name.
+        rtol: Relative error allowed to floats.
+    """
+
+    name: str
+    model: bytes
+    inputs: Mapping[str, np.ndarray]
+    outputs: Mapping[str, np.ndarray]
+    rtol: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """All cases of operators that the importer claims: those to run, and why not the others."""
+
+    run: tuple[Case, ...]
+    excluded: Mapping[str, str]
+    unclaimed: int
+
+
+@lru_cache(maxsize=1)
+def claimed_cases() -> Cases:
+    """Return the cases whose operators are all in the importer's table."""
+    from onnx.backend.test.case.node import collect_testcases
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = collect_testcases(None)
+    run, excluded, unclaimed = [], {}, 0
+    for case in found:
+        nodes = case.model.graph.node
+        if any(
+            node.domain not in ("", "ai.onnx") or node.op_type not in ONNX_OPS for node in nodes
+        ):
+            unclaimed += 1
+            continue
+        reason = _reason(case.name, case.model)
+        if reason:
+            excluded[case.name] = reason
+        else:
+            inputs, outputs = case.data_sets[0]
+            run.append(_prepared(case.name, case.model, inputs, outputs, case.rtol))
+    return Cases(tuple(run), excluded, unclaimed)
+
+
+def _reason(name: str, model: onnx.ModelProto) -> str:
+    rows = [*model.graph.input, *model.graph.output]
+    if any(row.type.tensor_type.elem_type not in _READ for row in rows):
+        return "element types that bittrue does not read"
+    return next((why for pattern, why in EXCLUDED.items() if fnmatch(name, pattern)), "")
+
+
+def _prepared(
+    name: str, original: onnx.ModelProto, inputs: object, outputs: object, rtol: float
+) -> Case:
+    model = onnx.ModelProto()
+    model.CopyFrom(original)
+    for row in model.opset_import:
+        if row.domain in ("", "ai.onnx"):
+            row.version = min(max(row.version, 9), 22)
+    results = _arrays(model.graph.output, outputs)
+    coarse = [_COARSE.get(row.type.tensor_type.elem_type, 0.0) for row in original.graph.output]
+    given = _give(model.graph, _arrays(model.graph.input, inputs))
+    if not given or model.graph.node[0].op_type in ("Shape", "Size"):
+        given |= {"zero": np.zeros((), np.float32)}
+        results = _add_zero(model.graph, results)
+    return Case(name, model.SerializeToString(), given, results, max(rtol, *coarse))
+
+
+def _arrays(rows: object, data: object) -> dict[str, np.ndarray]:
+    """Return arrays by name in the types that bittrue reads theirs as: float32, int64."""
+    found = {}
+    for row, item in zip(rows, data, strict=True):  # type: ignore[call-overload]
+        array = np.asarray(numpy_helper.to_array(item) if isinstance(item, TensorProto) else item)
+        if array.dtype.kind not in "iub":  # bfloat16's kind is V
+            array = array.astype(np.float32)
+        long = array.dtype.name in ("uint32", "uint64")
+        found[row.name] = array.astype(np.int64) if long else array
+    return found
+
+
+def _give(graph: onnx.GraphProto, data: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Turn some inputs into initialisers and casts, and return what is left to be given."""
+    rows = {row.name: row for row in graph.input}
+    frozen = {
+        node.input[index]
+        for node in graph.node
+        for index in _PARAMETERS.get(node.op_type, ())
+        if index < len(node.input)
+    }
+    given: dict[str, np.ndarray] = {}
+    for name, array in data.items():
+        single = array.astype(np.float32)
+        if array.dtype == np.float32 and name not in frozen and array.size:
+            given[name] = array
+        elif name in frozen or not array.size or (single.astype(array.dtype) != array).any():
+            _freeze(graph, rows[name], array)
+        else:
+            given[f"{name}_given"] = single
+            _cast(graph, rows[name])
+    return given
+
+
+def _freeze(graph: onnx.GraphProto, row: onnx.ValueInfoProto, array: np.ndarray) -> None:
+    kind = helper.tensor_dtype_to_np_dtype(row.type.tensor_type.elem_type)
+    graph.initializer.append(numpy_helper.from_array(array.astype(kind), row.name))
+    graph.input.remove(row)
+
+
+def _cast(graph: onnx.GraphProto, row: onnx.ValueInfoProto) -> None:
+    name, kind = row.name, row.type.tensor_type.elem_type
+    graph.node.insert(0, helper.make_node("Cast", [f"{name}_given"], [name], to=kind))
+    row.name, row.type.tensor_type.elem_type = f"{name}_given", TensorProto.FLOAT
+
+
+def _add_zero(graph: onnx.GraphProto, results: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Make each result depend on an input, as float32."""
+    graph.input.append(helper.make_tensor_value_info("zero", TensorProto.FLOAT, []))
+    for row in graph.output:
+        name = row.name
+        graph.node.append(helper.make_node("Cast", [name], [f"{name}_real"], to=TensorProto.FLOAT))
+        graph.node.append(helper.make_node("Add", [f"{name}_real", "zero"], [f"{name}_out"]))
+        row.name, row.type.tensor_type.elem_type = f"{name}_out", TensorProto.FLOAT
+    return {f"{name}_out": array.astype(np.float32) for name, array in results.items()}
