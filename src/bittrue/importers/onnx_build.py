@@ -1,0 +1,360 @@
+"""The graph while it is being built: values, constants, nodes, and what equals what.
+
+A converter works on one `Step`: it emits canonical nodes, whose results are computed at once where
+everything that they read is constant, and returns one value for each output of the source's node.
+Those values then get the source's tensor names; what already had a name becomes an alias.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from bittrue.dtypes import nbytes
+from bittrue.errors import ModelError
+from bittrue.graph.model import Graph, Node, Shape, Value
+from bittrue.graph.ops import complete_attrs
+from bittrue.graph.reference import run_node
+from bittrue.graph.shapes import infer_values
+from bittrue.importers.onnx_source import SourceNode
+
+#: No tensor of a network that an engine could run is longer; folding stops here, too.
+TENSOR_BYTES_MAX = 2**31
+
+
+class NotHandledError(Exception):
+    """A converter met something that is right but not handled; the text says what."""
+
+
+@dataclass(slots=True)
+class Builder:
+    """Everything converted so far; lives as long as one import.
+
+    Args:
+        taken: Tensor and node names of the source, which no made-up name may equal.
+        read: Tensors of the source that a node reads, or that are outputs.
+    """
+
+    taken: set[str]
+    read: frozenset[str]
+    values: dict[str, Value] = field(default_factory=dict)
+    constants: dict[str, np.ndarray] = field(default_factory=dict)
+    nodes: list[Node] = field(default_factory=list)
+    aliases: dict[str, str] = field(default_factory=dict)
+
+    def add(self, name: str, dtype: str, shape: Shape) -> None:
+        """Add an input, or the result of a node that cannot be converted."""
+        self.values[name] = Value(name, dtype, shape, (name,))
+
+    def add_constant(self, name: str, array: np.ndarray, origin: tuple[str, ...]) -> None:
+        """Add a constant."""
+        self.values[name] = Value(name, array.dtype.name, array.shape, origin)
+        self.constants[name] = array
+
+    def alias(self, name: str, target: str) -> None:
+        """Let a source's tensor be the same as a value that is there."""
+        self.aliases[name] = target
+        value = self.values[target]
+        self.values[target] = replace(value, origin=(*value.origin, name))
+
+    def find(self, name: str) -> str:
+        """Return the value that a source's tensor is."""
+        return self.aliases.get(name, name)
+
+    def fresh(self, base: str) -> str:
+        """Return a new name that starts with `base`."""
+        name, count = base, 1
+        while name in self.taken:
+            count += 1
+            name = f"{base}_{count}"
+        self.taken.add(name)
+        return name
+
+    def graph(self, name: str, inputs: Sequence[str], outputs: Sequence[str]) -> Graph:
+        """Return the finished graph: outputs under their own names, only what they need.
+
+        Args:
+            name: The network's name.
+            inputs: Input names.
+            outputs: The source's output tensors.
+
+        Raises:
+            ModelError: if an output is constant.
+        """
+        for output in outputs:
+            self._name_output(output, set(inputs), outputs)
+        needed, nodes = set(outputs), []
+        for node in reversed(self.nodes):
+            if needed.intersection(node.outputs):
+                nodes.append(node)
+                needed.update(node.inputs)
+        used = tuple(item for item in inputs if item in needed)
+        graph = Graph(name, used, tuple(outputs), (), dict(self.values), dict(self.constants))
+        return graph.with_nodes(reversed(nodes))
+
+    def _name_output(self, output: str, inputs: set[str], outputs: Sequence[str]) -> None:
+        """Make an output that equals another value a value of its own name."""
+        target = self.find(output)
+        if target in self.constants or output in inputs:
+            what = "the network's input itself" if output in inputs else "constant"
+            raise ModelError(
+                f"output '{output}' is {what}",
+                hint="leave it out: name the other outputs with --end",
+            )
+        if target in inputs or (target in outputs and target != output):
+            self._copy(target, output)
+        elif target != output:
+            self._rename(target, output)
+
+    def _copy(self, target: str, output: str) -> None:
+        value = self.values[target]
+        attrs = complete_attrs("Reshape", {"shape": value.shape})
+        node = Node(self.fresh(f"{output}/copy"), "Reshape", (target,), (output,), attrs)
+        self.nodes.append(node)
+        rest = tuple(name for name in value.origin if name != output)
+        self.values[target] = replace(value, origin=rest)
+        self.values[output] = replace(value, name=output, origin=(output,))
+
+    def _rename(self, old: str, new: str) -> None:
+        def swap(names: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(new if name == old else name for name in names)
+
+        self.nodes = [
+            replace(node, inputs=swap(node.inputs), outputs=swap(node.outputs))
+            if old in node.inputs or old in node.outputs
+            else node
+            for node in self.nodes
+        ]
+        self.values[new] = replace(self.values.pop(old), name=new)
+        self.aliases = {k: new if v == old else v for k, v in self.aliases.items() if k != new}
+        self.aliases[old] = new
+
+
+@dataclass(slots=True)
+class Step:
+    """The conversion of one node of the source: what it reads, and what has been emitted for it.
+
+    Args:
+        builder: The graph so far.
+        node: The source's node.
+        opset: Version of the operator set that the node is written in.
+    """
+
+    builder: Builder
+    node: SourceNode
+    opset: int
+    emitted: list[Node] = field(default_factory=list)
+    made: list[str] = field(default_factory=list)
+
+    # --- what the node reads ---
+
+    def has(self, index: int) -> bool:
+        """Return whether an optional input is given."""
+        return index < len(self.node.inputs) and bool(self.node.inputs[index])
+
+    def x(self, index: int = 0) -> str:
+        """Return the value that an input is; empty for one that is left out."""
+        return self.builder.find(self.node.inputs[index]) if self.has(index) else ""
+
+    def value(self, name: str) -> Value:
+        """Return a value that is there."""
+        return self.builder.values[name]
+
+    def shape(self, index: int = 0) -> Shape:
+        """Return the shape of an input.
+
+        Raises:
+            ModelError: if it is left out.
+        """
+        if not self.has(index):
+            raise self.wrong(f"input {index} is left out")
+        return self.value(self.x(index)).shape
+
+    def dtype(self, index: int = 0) -> str:
+        """Return the type of an input."""
+        self.shape(index)
+        return self.value(self.x(index)).dtype
+
+    def array(self, index: int, what: str) -> np.ndarray:
+        """Return an input that must be constant.
+
+        Args:
+            index: Which input.
+            what: What it stands for, for the message.
+
+        Raises:
+            NotHandledError: if it is computed while the network runs.
+        """
+        name = self.x(index)
+        if name not in self.builder.constants:
+            raise NotHandledError(f"{what} ('{name}') is computed while the network runs")
+        return self.builder.constants[name]
+
+    def whole(self, index: int, what: str) -> tuple[int, ...]:
+        """Return an input that must be a constant list of whole numbers."""
+        array = self.array(index, what)
+        if array.dtype.kind not in "iu" or array.ndim > 1:
+            raise self.wrong(f"{what} must be whole numbers, not {array.dtype} {array.shape}")
+        return tuple(int(item) for item in array.reshape(-1))
+
+    def wanted(self, index: int) -> bool:
+        """Return whether anything reads an output of the node."""
+        return index < len(self.node.outputs) and self.node.outputs[index] in self.builder.read
+
+    # --- attributes ---
+
+    def integer(self, name: str, default: int | None = None) -> int:
+        """Return an attribute that is a whole number."""
+        value = self.node.attrs.get(name, default)
+        if not isinstance(value, int):
+            raise self.wrong(f"attribute {name!r} must be a whole number, not {value!r}")
+        return value
+
+    def number(self, name: str, default: float) -> float:
+        """Return an attribute that is a number."""
+        value = self.node.attrs.get(name, default)
+        if not isinstance(value, int | float):
+            raise self.wrong(f"attribute {name!r} must be a number, not {value!r}")
+        return float(value)
+
+    def text(self, name: str, default: str) -> str:
+        """Return an attribute that is a text."""
+        value = self.node.attrs.get(name, default)
+        if not isinstance(value, str):
+            raise self.wrong(f"attribute {name!r} must be a text, not {value!r}")
+        return value
+
+    def integers(self, name: str) -> tuple[int, ...] | None:
+        """Return an attribute that is a list of whole numbers; None where it is not given."""
+        value = self.node.attrs.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, tuple) or not all(isinstance(item, int) for item in value):
+            raise self.wrong(f"attribute {name!r} must be whole numbers, not {value!r}")
+        return tuple(int(item) for item in value)
+
+    def axis(self, default: int | None, rank: int, *, limit: int = 0) -> int:
+        """Return the attribute `axis`, counted from the front; `limit` 1 allows rank itself."""
+        return self.from_front(self.integer("axis", default), rank, limit=limit)
+
+    def from_front(self, axis: int, rank: int, *, limit: int = 0) -> int:
+        """Return an axis counted from the front."""
+        if not -rank <= axis < rank + limit:
+            raise self.wrong(f"axis {axis} is not an axis of a tensor of {rank}")
+        return axis + rank if axis < 0 else axis
+
+    def wrong(self, message: str) -> ModelError:
+        """Return the error for a node that breaks ONNX's rules."""
+        return ModelError(
+            message,
+            where=f"{self.node.op} '{self.node.name}'",
+            hint="the model is inconsistent at this node; check how it was exported",
+        )
+
+    # --- what comes of it ---
+
+    def const(self, array: np.ndarray, label: str) -> str:
+        """Add a constant that the source does not have, and return its name."""
+        name = self._temporary(label)
+        self.builder.add_constant(name, array, ())
+        return name
+
+    def emit(self, op: str, inputs: Sequence[str], attrs: Mapping[str, object]) -> str:
+        """Add a canonical node with one output, or its result if all it reads is constant."""
+        return self.emit_many(op, inputs, attrs, 1)[0]
+
+    def emit_many(
+        self, op: str, inputs: Sequence[str], attrs: Mapping[str, object], count: int
+    ) -> tuple[str, ...]:
+        """Add a canonical node with several outputs.
+
+        Args:
+            op: A name of `bittrue.graph.ops.OPS`.
+            inputs: Values; trailing empty ones are dropped.
+            attrs: Attributes, in the op table's form; those left out get their defaults.
+            count: Number of outputs.
+
+        Raises:
+            ModelError: if the node does not fit its inputs, or a result is too long.
+        """
+        trimmed = list(inputs)
+        while trimmed and not trimmed[-1]:
+            trimmed.pop()
+        where = f"{self.node.op} '{self.node.name}'"
+        node = Node(
+            self.node.name,
+            op,
+            tuple(trimmed),
+            tuple(self._temporary(op) for _ in range(count)),
+            complete_attrs(op, attrs, where=where),
+            (self.node.name,),
+        )
+        results = infer_values(node, self.builder.values)
+        for value in results:
+            self.check_size(value.dtype, value.shape)
+        if all(name in self.builder.constants for name in node.inputs if name):
+            self._fold(node)
+        else:
+            self.emitted.append(node)
+            self.builder.values.update({value.name: value for value in results})
+        return node.outputs
+
+    def check_size(self, dtype: str, shape: Shape) -> None:
+        """Refuse a tensor that no engine could hold.
+
+        Raises:
+            ModelError: if it has more than 2 GiB.
+        """
+        if nbytes(dtype, shape) > TENSOR_BYTES_MAX:
+            raise self.wrong(f"its result {dtype} {list(shape)} has more than 2 GiB")
+
+    def commit(self, results: Sequence[str]) -> None:
+        """Give the results the source's names, and move what was emitted into the graph."""
+        names: dict[str, str] = {}
+        for output, result in zip(self.node.outputs, results, strict=False):
+            if not output:
+                continue
+            if result in self.made and result not in names:
+                names[result] = output
+            else:
+                self.builder.alias(output, names.get(result, result))
+        for old, new in names.items():
+            self._promote(old, new)
+        self._add_nodes(names)
+
+    def _promote(self, old: str, new: str) -> None:
+        builder = self.builder
+        value = builder.values.pop(old)
+        builder.values[new] = replace(value, name=new, origin=(new, *value.origin))
+        if old in builder.constants:
+            builder.constants[new] = builder.constants.pop(old)
+        builder.aliases = {k: new if v == old else v for k, v in builder.aliases.items()}
+
+    def _add_nodes(self, names: Mapping[str, str]) -> None:
+        """The last node keeps the source's name; those before it get one that says what they do."""
+        for index, node in enumerate(self.emitted):
+            last = index == len(self.emitted) - 1
+            label = node.name if last else self.builder.fresh(f"{node.name}/{node.op}")
+            self.builder.nodes.append(
+                replace(
+                    node,
+                    name=label,
+                    inputs=tuple(names.get(name, name) for name in node.inputs),
+                    outputs=tuple(names.get(name, name) for name in node.outputs),
+                )
+            )
+
+    def _fold(self, node: Node) -> None:
+        arrays = [self.builder.constants[name] if name else None for name in node.inputs]
+        with np.errstate(all="ignore"):
+            results = run_node(node, arrays)
+        for name, array in zip(node.outputs, results, strict=True):
+            self.builder.add_constant(name, array, ())
+
+    def _temporary(self, label: str) -> str:
+        base = next((name for name in self.node.outputs if name), self.node.name)
+        name = self.builder.fresh(f"{base}/{label}")
+        self.made.append(name)
+        return name
