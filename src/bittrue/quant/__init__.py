@@ -1,0 +1,1 @@
+"""Which codes stand for which values."""

@@ -1,0 +1,180 @@
+"""The int8 weights: one symmetric scale an output channel, and how each weight is rounded.
+
+Kernel-sum rounding takes no data: smooth inputs see little of a kernel but its sum, so weights
+are rounded up or down such that the errors of each kernel (one output, one input) nearly cancel,
+and those of one output's kernels as well. Measured, int8 against float: super_resolution 31.1 dB
+PSNR with rounding to nearest, 34.0 with sums over each output, 44.6 over each kernel, 45.4 over
+both; resnet20_cifar10 29.9, 30.4, 30.7 and 30.7 dB SQNR.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bittrue.arith import ACC_LIMIT, CODE_MAX, WEIGHT_MAX, QParams
+from bittrue.errors import UsageError
+from bittrue.graph.model import Graph, Node
+from bittrue.quant.model import WeightCodes
+
+F64 = NDArray[np.float64]
+
+ROUNDINGS = ("nearest", "kernel-sum")
+#: Operators with weights.
+WEIGHTED = ("Conv", "ConvTranspose", "Dense")
+#: A bias in steps of the accumulator stays below this (docs/numerics.md, 3).
+BIAS_LIMIT = 2.0**30
+#: A channel this much weaker than the layer's strongest is dead: its weights become 0, so that its
+#: multiplier stays far above the least one (docs/numerics.md, 3.3).
+DEAD = 2.0**-40
+#: Scale of a channel whose weights are all zero: any will do.
+IDLE_SCALE = 2.0**-7
+
+
+def quantize_weights(
+    graph: Graph, node: Node, given: QParams, *, rounding: str = "kernel-sum"
+) -> WeightCodes:
+    """Return the int8 weights of a node, such that every accumulator fits in 32 bits.
+
+    Args:
+        graph: Holds the node's constants.
+        node: Conv, ConvTranspose or Dense with constant weights.
+        given: How the node's input is stored.
+        rounding: "nearest", or "kernel-sum" for errors that cancel within each kernel.
+
+    Raises:
+        UsageError: if `rounding` is no word of ROUNDINGS.
+    """
+    if rounding not in ROUNDINGS:
+        raise UsageError(
+            f"rounding={rounding!r} is not one of {', '.join(ROUNDINGS)}",
+            hint="use rounding='kernel-sum'",
+        )
+    array = graph.constants[node.inputs[1]].astype(np.float64)
+    folded = given.scale if given.per_channel else None
+    if folded is not None:
+        repeats = array.shape[0] // folded.size
+        array = array * np.repeat(folded.astype(np.float64), repeats).reshape(
+            -1, *[1] * (array.ndim - 1)
+        )
+    rows = to_rows(node, array)  # [O, inputs, taps]
+    bias = graph.constants.get(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None
+    step = 1.0 if folded is not None else float(given.scale[0])
+    least = np.zeros(len(rows)) if bias is None else np.abs(bias.astype(np.float64)) / step
+    offset = graph.constants[node.inputs[3]] if len(node.inputs) > 3 else np.zeros(1)
+    shift = max(float(given.zero_point), float(np.abs(offset).max(initial=0.0)))
+    codes, scale = _fit(rows, least, shift, rounding)
+    return WeightCodes(from_rows(node, codes, array.shape), scale, folded)
+
+
+def to_rows(node: Node, array: F64) -> F64:
+    """Return weights as [O, inputs, taps], whatever order of axes the operator has."""
+    if node.op != "ConvTranspose":
+        return array.reshape(array.shape[0], array.shape[1], -1)
+    group = node.integer("group")
+    inputs, outputs = array.shape[:2]
+    split = array.reshape(group, inputs // group, outputs, -1).transpose(0, 2, 1, 3)
+    return split.reshape(group * outputs, inputs // group, -1)
+
+
+def from_rows(node: Node, rows: NDArray[np.int8], shape: tuple[int, ...]) -> NDArray[np.int8]:
+    """Return what `to_rows` took apart in the operator's order of axes and `shape`."""
+    if node.op != "ConvTranspose":
+        return rows.reshape(shape)
+    group = node.integer("group")
+    split = rows.reshape(group, shape[1], shape[0] // group, -1).transpose(0, 2, 1, 3)
+    return np.ascontiguousarray(split).reshape(shape)
+
+
+def dequantize_weights(node: Node, weights: WeightCodes) -> NDArray[np.float32]:
+    """Return the real weights that codes stand for, float32 in the shape of the codes."""
+    codes = weights.codes.astype(np.float64)
+    scale = weights.scale.astype(np.float64)
+    if node.op == "ConvTranspose":
+        group = node.integer("group")
+        split = codes.reshape(group, codes.shape[0] // group, *codes.shape[1:])
+        real = split * scale.reshape(group, 1, codes.shape[1], *[1] * (codes.ndim - 2))
+        return real.reshape(codes.shape).astype(np.float32)
+    real = codes * scale.reshape(-1, *[1] * (codes.ndim - 1))
+    if weights.input_scale is not None:
+        repeats = codes.shape[0] // weights.input_scale.size
+        folded = np.repeat(weights.input_scale.astype(np.float64), repeats)
+        real = real / folded.reshape(-1, *[1] * (codes.ndim - 1))
+    return real.astype(np.float32)
+
+
+def _fit(
+    rows: F64, bias: F64, shift: float, rounding: str
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Return codes [O, inputs, taps] and scale [O]; scales are raised until sums fit."""
+    largest = np.abs(rows).max(axis=(1, 2), initial=0.0)  # [O]
+    scale = np.where(largest > 0, largest / WEIGHT_MAX, IDLE_SCALE)
+    scale = np.maximum(scale, scale.max(initial=0.0) * DEAD)
+    scale = np.maximum(scale, bias * (1 + 2.0**-20) / BIAS_LIMIT)
+    while True:
+        scale = np.maximum(scale, np.finfo(np.float32).tiny).astype(np.float32).astype(np.float64)
+        codes = _round(rows / scale[:, None, None], rounding)
+        total = np.abs(codes).sum(axis=(1, 2))
+        reach = (CODE_MAX + shift) * total + bias / scale + 1
+        wide = reach >= ACC_LIMIT
+        if not wide.any():
+            return codes.astype(np.int8), scale.astype(np.float32)
+        scale = np.where(wide, scale * 1.25, scale)
+
+
+def _round(steps: F64, rounding: str) -> F64:
+    """Return whole numbers in [-127, 127] for weights in steps, [O, inputs, taps]."""
+    codes = np.clip(np.rint(steps), -WEIGHT_MAX, WEIGHT_MAX)
+    if rounding == "nearest":
+        return codes
+    taps = steps.shape[2]
+    if taps > 1:
+        turns = _turns(steps.reshape(-1, taps), codes.reshape(-1, taps))
+        codes = codes - turns.reshape(steps.shape)
+    return codes - _turns_of_kernels(steps, codes)
+
+
+def _turns(steps: F64, codes: F64) -> F64:
+    """Return what to subtract from codes so that each row's errors add up to at most half a step.
+
+    A row's sum of errors is e; the |rint(e)| weights that are nearest to a tie go the other way,
+    so that no weight is wrong by a step.
+
+    Args:
+        steps: float64 [rows, taps], the exact weights.
+        codes: float64 [rows, taps], whole numbers near them.
+
+    Returns:
+        float64 [rows, taps] of -1, 0 and 1.
+    """
+    error = codes - steps
+    excess = np.rint(error.sum(axis=1))  # [rows]
+    sign = np.sign(excess)[:, None]
+    gain = np.where(np.abs(codes - sign) <= WEIGHT_MAX, error * sign, -np.inf)
+    first = _rank(gain) < np.abs(excess)[:, None]
+    return np.asarray(np.where(first & (gain > 0), sign, 0.0), np.float64)
+
+
+def _turns_of_kernels(steps: F64, codes: F64) -> F64:
+    """Return what to subtract so that each output's errors, over all inputs, add up to nothing.
+
+    As `_turns`, but a whole kernel is chosen by its own sum, and one of its weights is turned.
+    """
+    error = codes - steps  # [O, inputs, taps]
+    kernels = error.sum(axis=2)  # [O, inputs]
+    excess = np.rint(kernels.sum(axis=1))  # [O]
+    sign = np.sign(excess)[:, None]
+    chosen = _rank(kernels * sign) < np.abs(excess)[:, None]
+    room = np.abs(codes - sign[:, :, None]) <= WEIGHT_MAX
+    gain = np.where(room, error * sign[:, :, None], -np.inf)
+    best = np.arange(codes.shape[2]) == gain.argmax(axis=2)[:, :, None]  # [O, inputs, taps]
+    turn = best & chosen[:, :, None] & room
+    return np.asarray(np.where(turn, sign[:, :, None], 0.0), np.float64)
+
+
+def _rank(gain: F64) -> NDArray[np.int64]:
+    """Return each element's place in its row, the greatest first."""
+    order = np.argsort(-gain, axis=1, kind="stable")
+    rank = np.empty_like(order)
+    np.put_along_axis(rank, order, np.arange(gain.shape[1])[None, :], axis=1)
+    return rank

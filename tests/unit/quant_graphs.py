@@ -1,0 +1,62 @@
+"""Small graphs for the tests of quantisation, written node by node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from bittrue.graph.model import Graph, Node, Value
+from bittrue.graph.ops import complete_attrs
+from bittrue.graph.shapes import SHAPES
+
+
+class Builder:
+    """Adds nodes one by one; shapes come from the graph's own rules."""
+
+    def __init__(self, inputs: Mapping[str, tuple[int, ...]], dtype: str = "float32") -> None:
+        self.values = {name: Value(name, dtype, shape) for name, shape in inputs.items()}
+        self.inputs = tuple(inputs)
+        self.nodes: list[Node] = []
+        self.constants: dict[str, np.ndarray] = {}
+
+    def constant(self, array: np.ndarray) -> str:
+        name = f"c{len(self.constants)}"
+        self.constants[name] = array
+        self.values[name] = Value(name, array.dtype.name, array.shape)
+        return name
+
+    def add(
+        self, op: str, name: str, *inputs: str | np.ndarray, outputs: int = 1, **attrs: object
+    ) -> str:
+        names = tuple(i if isinstance(i, str) else self.constant(i) for i in inputs)
+        outs = (name,) if outputs == 1 else tuple(f"{name}.{i}" for i in range(outputs))
+        node = Node(f"n_{name}", op, names, outs, complete_attrs(op, attrs))
+        results = SHAPES[op](node, [self.values[item] for item in names if item])
+        for out, (dtype, shape) in zip(outs, results, strict=True):
+            self.values[out] = Value(out, dtype, tuple(shape))
+        self.nodes.append(node)
+        return name
+
+    def conv(
+        self, name: str, x: str, w: np.ndarray, b: np.ndarray | None = None, **more: object
+    ) -> str:
+        rank = w.ndim - 2
+        pad = tuple(size // 2 for size in w.shape[2:])
+        attrs = {"strides": (1,) * rank, "pads": pad + pad, "dilations": (1,) * rank, "group": 1}
+        inputs = (x, w) if b is None else (x, w, b)
+        return self.add("Conv", name, *inputs, **{**attrs, **more})
+
+    def finish(self, outputs: Sequence[str]) -> Graph:
+        return Graph(
+            "test", self.inputs, tuple(outputs), tuple(self.nodes), self.values, self.constants
+        )
+
+
+def weights(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, 0.3, shape).astype(np.float32)
+
+
+def pictures(count: int, shape: tuple[int, ...], seed: int = 1) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [rng.normal(0, 1, shape).astype(np.float32) for _ in range(count)]
