@@ -1,0 +1,1 @@
+"""From a quantised graph to a program and its file."""

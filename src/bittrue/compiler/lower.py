@@ -1,0 +1,276 @@
+"""From a quantised graph to a program: one lowering an operator, read from one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from bittrue.arith import QParams
+from bittrue.compiler.constants import Refusal
+from bittrue.compiler.lower_conv import lower_conv, lower_conv_transpose, lower_dense
+from bittrue.compiler.lower_elementwise import (
+    lower_batch_norm,
+    lower_binary,
+    lower_cast,
+    lower_softmax,
+    lower_unary,
+)
+from bittrue.compiler.lower_move import (
+    lower_concat,
+    lower_depth_to_space,
+    lower_expand,
+    lower_gather,
+    lower_pad,
+    lower_reshape,
+    lower_slice,
+    lower_space_to_depth,
+    lower_split,
+    lower_tile,
+    lower_transpose,
+)
+from bittrue.compiler.lower_pool import (
+    lower_average_pool,
+    lower_max_pool,
+    lower_reduction,
+    lower_resize,
+)
+from bittrue.compiler.lower_state import Lowering, Operand, identity
+from bittrue.compiler.plan import plan, pruned
+from bittrue.compiler.program import Program
+from bittrue.compiler.verify_program import IO_MAX, verify_program
+from bittrue.contract.tensor import Contract, TensorContract
+from bittrue.errors import UnsupportedError, UnsupportedNode
+from bittrue.graph.model import Graph, Node
+from bittrue.quant.model import QuantizedGraph
+
+Lower = Callable[[Lowering, Node], tuple[Operand, ...]]
+
+_UNARY = (
+    *("Pointwise", "Relu", "LeakyRelu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh"),
+    *("Exp", "Log", "Sqrt", "Reciprocal", "Neg", "Abs", "Floor", "Ceil", "Round", "Sign", "Erf"),
+    *("Softplus", "Softsign", "Mish", "Sin", "Cos", "Elu", "Celu", "Selu", "ThresholdedRelu"),
+    "Gelu",
+)
+
+#: The lowering of every operator that has one.
+LOWERINGS: dict[str, Lower] = {
+    "Conv": lower_conv,
+    "ConvTranspose": lower_conv_transpose,
+    "Dense": lower_dense,
+    "BatchNormalization": lower_batch_norm,
+    "PRelu": lower_batch_norm,
+    **dict.fromkeys(_UNARY, lower_unary),
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Min", "Max", "Pow"), lower_binary),
+    "Softmax": lower_softmax,
+    "Cast": lower_cast,
+    "MaxPool": lower_max_pool,
+    "AveragePool": lower_average_pool,
+    **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), lower_reduction),
+    **dict.fromkeys(("ReduceMean", "ReduceMax"), lower_reduction),
+    "Resize": lower_resize,
+    "Reshape": lower_reshape,
+    "Transpose": lower_transpose,
+    "Concat": lower_concat,
+    "Split": lower_split,
+    "Slice": lower_slice,
+    "Pad": lower_pad,
+    "Gather": lower_gather,
+    "Expand": lower_expand,
+    "Tile": lower_tile,
+    "DepthToSpace": lower_depth_to_space,
+    "SpaceToDepth": lower_space_to_depth,
+}
+
+_LOGIC = "the engine has no truth values and no comparisons"
+_SUMS = "the engine has no such sum over axes"
+#: The operators without a lowering, and why.
+NOT_LOWERED: dict[str, str] = {
+    "MatMul": "the engine has no product of two computed matrices",
+    "Gemm": "it has computed factors; with constant ones it is Dense after the float passes",
+    "Mod": "the engine has no rest of a division",
+    **dict.fromkeys(("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual"), _LOGIC),
+    **dict.fromkeys(("And", "Or", "Not", "Where"), _LOGIC),
+    "LogSoftmax": "the engine has no logarithm in float32",
+    **dict.fromkeys(("ReduceSum", "ReduceMin", "ReduceProd", "ReduceL2"), _SUMS),
+    **dict.fromkeys(("ArgMax", "ArgMin"), "the engine writes no indices"),
+}
+
+
+def compile_graph(
+    quantized: QuantizedGraph,
+    *,
+    name: str = "",
+    inputs: Sequence[TensorContract] = (),
+    preprocess: Mapping[str, Mapping[str, object]] | None = None,
+    provenance: Mapping[str, object] | None = None,
+) -> Program:
+    """Return the program of a quantised graph, planned and verified.
+
+    Args:
+        quantized: The graph, with a form for every value that is no constant.
+        name: The network's name; the graph's where empty.
+        inputs: What is known of the inputs, by name: layout and colour are taken over.
+        preprocess: By input name: JSON form of its preprocessing.
+        provenance: Tool version, source's sha256, settings: plain JSON values.
+
+    Raises:
+        UnsupportedError: if nodes cannot be lowered; all of them are listed with the reason.
+        InternalError: if the program made breaks a rule of the format.
+    """
+    low = Lowering(quantized)
+    refused = [*_place_inputs(low), *_lower_nodes(low)]
+    ends, late = ([], []) if refused else _finish_outputs(low)
+    refused += late
+    if refused:
+        raise UnsupportedError(
+            f"{len(refused)} nodes cannot run on the engine",
+            nodes=tuple(refused),
+            where=quantized.graph.name,
+            hint="end the network before them (--end), or change these layers in the source",
+        )
+    program = Program(
+        name=name or quantized.graph.name,
+        tensors=tuple(low.tensors),
+        buffers=tuple(low.buffers),
+        instructions=tuple(low.steps),
+        constants=low.constants,
+        inputs=tuple(low.placed[item].tensor for item in quantized.graph.inputs),
+        outputs=tuple(ends),
+        contract=_contract(quantized, {row.name: row for row in inputs}, preprocess or {}),
+        preprocess=preprocess or {},
+        provenance=provenance or {},
+    )
+    done = plan(pruned(program))
+    verify_program(done)
+    return done
+
+
+# --- the parts -------------------------------------------------------------------------------
+
+
+def _place_inputs(low: Lowering) -> list[UnsupportedNode]:
+    refused = []
+    for name in low.graph.inputs:
+        value, held = low.value(name), low.expected(name)
+        try:
+            if value.dtype not in ("float32", "uint8") or (value.dtype == "uint8" and not held):
+                raise Refusal(f"an input of {value.dtype} is not handled")
+            if held is not None and held.per_channel:
+                raise Refusal("an input with one scale a channel is not handled")
+            low.bind(name, low.new(value.shape, identity(len(value.shape)), held))
+        except Refusal as why:
+            refused.append(UnsupportedNode(name, "input", str(why)))
+            low.stand_in(name)
+    if len(low.graph.inputs) > IO_MAX or len(low.graph.outputs) > IO_MAX:
+        refused.append(UnsupportedNode(low.graph.name, "graph", f"more than {IO_MAX} ends"))
+    return refused
+
+
+def _lower_nodes(low: Lowering) -> list[UnsupportedNode]:
+    """Lower every node; a refused one gets stand-ins as outputs, so that later ones are tried."""
+    refused = []
+    for node in low.graph.nodes:
+        low.start(node)
+        try:
+            _lower_node(low, node)
+        except Refusal as why:
+            cut = tuple(name for name in node.inputs if name and low.array(name) is None)
+            refused.append(UnsupportedNode(node.name, node.op, str(why), cut))
+            for name in node.outputs:
+                low.stand_in(name)
+    return refused
+
+
+def _lower_node(low: Lowering, node: Node) -> None:
+    for name in node.inputs:
+        value = low.graph.values.get(name)
+        if value is not None and low.array(name) is None and not (value.shape and all(value.shape)):
+            raise Refusal(f"its input '{name}' has shape {list(value.shape)}")
+    lower = LOWERINGS.get(node.op)
+    if lower is None:
+        raise Refusal(NOT_LOWERED.get(node.op, "the compiler does not know it"))
+    for name, operand in zip(node.outputs, lower(low, node), strict=True):
+        if name:
+            low.bind(name, operand)
+
+
+def _finish_outputs(low: Lowering) -> tuple[list[int], list[UnsupportedNode]]:
+    ends: list[int] = []
+    refused = []
+    taken: set[int] = set()
+    producers = low.graph.producers()
+    for name in low.graph.outputs:
+        node = producers.get(name, Node(name, "output", (), ()))
+        low.start(node)
+        try:
+            if name in low.graph.constants:
+                raise Refusal(f"output '{name}' is a constant")
+            ends.append(low.finish_output(name, taken))
+        except Refusal as why:
+            refused.append(UnsupportedNode(node.name, node.op, str(why)))
+    return ends, refused
+
+
+# --- the contract ----------------------------------------------------------------------------
+
+
+def _contract(
+    quantized: QuantizedGraph,
+    known: Mapping[str, TensorContract],
+    preprocess: Mapping[str, Mapping[str, object]],
+) -> Contract:
+    graph = quantized.graph
+    return Contract(
+        tuple(
+            replace(
+                _tensor_contract(quantized, name),
+                layout=known[name].layout if name in known else _layout(graph, name),
+                colour=known[name].colour if name in known else _colour(preprocess.get(name)),
+            )
+            for name in graph.inputs
+        ),
+        tuple(_tensor_contract(quantized, name) for name in graph.outputs),
+    )
+
+
+def _tensor_contract(quantized: QuantizedGraph, name: str) -> TensorContract:
+    value = quantized.graph.values[name]
+    held = quantized.activations.get(name)
+    limits = quantized.ranges.get(name)
+    raw = value.dtype == "uint8" and name in quantized.graph.inputs
+    plain = TensorContract(
+        name,
+        value.shape,
+        value.dtype,
+        value_range=None if limits is None else (float(limits[0]), float(limits[1])),
+        holds="raw pixels" if raw else "values",
+    )
+    return plain if held is None or raw else _as_codes(plain, held)
+
+
+def _as_codes(plain: TensorContract, held: QParams) -> TensorContract:
+    return replace(
+        plain,
+        dtype="uint8",
+        scale=float(held.scale[0]),
+        zero_point=held.zero_point,
+        holds="codes",
+    )
+
+
+def _layout(graph: Graph, name: str) -> str:
+    """Return what the axes of an input mean, where its first reader says it."""
+    rank = len(graph.values[name].shape)
+    for node in graph.nodes:
+        if name not in node.inputs:
+            continue
+        if node.op in ("Conv", "ConvTranspose", "MaxPool", "AveragePool"):
+            return {3: "NCL", 4: "NCHW"}.get(rank, "")
+        if node.op == "Transpose" and node.ints("perm") == (0, 3, 1, 2):
+            return "NHWC"
+    return ""
+
+
+def _colour(recipe: Mapping[str, object] | None) -> str:
+    colour = "" if recipe is None else recipe.get("colour", "")
+    return colour if isinstance(colour, str) else ""

@@ -1,0 +1,206 @@
+"""Pooling, means over axes, and nearest resize: windows that slide, without weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from bittrue import arith
+from bittrue.arith import QParams
+from bittrue.compiler.constants import (
+    Refusal,
+    Window,
+    check_multipliers,
+    check_windows,
+    pool_multipliers,
+)
+from bittrue.compiler.lower_conv import (
+    both,
+    counts_of,
+    picture,
+    unpicture,
+    window_params,
+    windows_of,
+)
+from bittrue.compiler.lower_state import Lowering, Operand, identity, real_order
+from bittrue.compiler.verify_program import POOL_TAPS_MAX
+from bittrue.graph.model import Node
+from bittrue.graph.reference_move import resize_taps
+
+
+def _output(low: Lowering, node: Node, held: QParams) -> QParams:
+    """Return the codes that an average is rounded to: the output's, or the input's for a float.
+
+    Raises:
+        Refusal: if channels have scales of their own that the average would have to change.
+    """
+    out = low.expected(node.outputs[0])
+    if out is None:
+        raise Refusal("its output is stored as float32, and averages run on codes only")
+    if (out.per_channel or held.per_channel) and not np.array_equal(out.scale, held.scale):
+        raise Refusal("its input and output have unlike scales for each channel")
+    return out
+
+
+def _average(
+    low: Lowering, x: Operand, held: QParams, out: QParams, windows: tuple[Window, Window],
+    ends: tuple[int, int] | None,
+) -> Operand:  # fmt: skip
+    """Emit AVG_POOL on a raw picture [N, H, W, C]."""
+    check_windows(windows)
+    taps = windows[0].kernel * windows[1].kernel
+    if taps > POOL_TAPS_MAX:
+        raise Refusal(f"{taps} taps a sum, at most {POOL_TAPS_MAX} are summed")
+    # Scales for each channel are equal on both sides (see `_output`), so that any one will do.
+    ratio = float(held.scale[0]) / float(out.scale[0])
+    rows, cols, multiplier = pool_multipliers(ratio, windows, ends)
+    check_multipliers(multiplier, float(arith.CODE_MAX * taps))
+    y = low.raw((x.shape[0], windows[0].count, windows[1].count, x.shape[3]), _raw(out))
+    inputs = (
+        x.tensor,
+        low.constant("row_class", rows),
+        low.constant("col_class", cols),
+        low.constant("multiplier", multiplier),
+    )
+    params = window_params(windows) | {
+        "kernel_h": windows[0].kernel,
+        "kernel_w": windows[1].kernel,
+        "zero_x": held.zero_point,
+        "zero_point": out.zero_point,
+        "lo": 0,
+        "hi": arith.CODE_MAX,
+    }
+    return low.emit("AVG_POOL", inputs, y, params)
+
+
+def _raw(qparams: QParams) -> QParams:
+    return QParams(qparams.scale, qparams.zero_point, 3) if qparams.per_channel else qparams
+
+
+def _maximum(low: Lowering, x: Operand, held: QParams, windows: tuple[Window, Window]) -> Operand:
+    """Emit MAX_POOL on a raw picture [N, H, W, C]."""
+    check_windows(windows)
+    y = low.raw((x.shape[0], windows[0].count, windows[1].count, x.shape[3]), _raw(held))
+    kernel = {"kernel_h": windows[0].kernel, "kernel_w": windows[1].kernel}
+    return low.emit("MAX_POOL", (x.tensor,), y, window_params(windows) | kernel)
+
+
+def _pool_windows(low: Lowering, node: Node, x: Operand) -> tuple[Window, Window]:
+    return windows_of(node, x, counts_of(low, node), both(node.ints("kernel_shape"), 1))
+
+
+def lower_max_pool(low: Lowering, node: Node) -> tuple[Operand, ...]:
+    """Lower MaxPool: greater codes stand for greater values, so nothing is rounded."""
+    operand, held = low.codes(node.inputs[0])
+    x = picture(low, operand)
+    y = _maximum(low, x, held, _pool_windows(low, node, x))
+    return (unpicture(low, y, held, len(operand.shape)),)
+
+
+def lower_average_pool(low: Lowering, node: Node) -> tuple[Operand, ...]:
+    """Lower AveragePool: sums of the taps inside, one multiplier for each count of taps."""
+    operand, held = low.codes(node.inputs[0])
+    out = _output(low, node, held)
+    x = picture(low, operand)
+    ends = None
+    if node.integer("count_include_pad"):
+        dims = len(node.ints("strides"))
+        after = both(node.ints("pads")[dims:], 0)
+        ends = (x.shape[1] + after[0], x.shape[2] + after[1])
+    y = _average(low, x, held, out, _pool_windows(low, node, x), ends)
+    return (unpicture(low, y, out, len(operand.shape)),)
+
+
+# --- over whole axes -------------------------------------------------------------------------
+
+
+def lower_reduction(low: Lowering, node: Node) -> tuple[Operand, ...]:
+    """Lower ReduceMean, ReduceMax and the global poolings as one window over whole axes.
+
+    The axes must lie side by side in memory, behind each other; otherwise the value is laid out
+    as rows first. The window sees [before, first reduced axis, the others, after].
+    """
+    operand, held = low.codes(node.inputs[0])
+    axes = _reduced_axes(node, len(operand.shape))
+    mean = node.op in ("ReduceMean", "GlobalAveragePool")
+    out = _output(low, node, held) if mean else held
+    lying, start, end = _side_by_side(low, operand, axes)
+    physical = lying.physical
+    first = physical[start] if end > start else 1
+    shape = (_product(physical[:start]), first, _product(physical[start + 1 : end]))
+    x = low.raw_view(lying, (*shape, _product(physical[end:])))
+    if held.per_channel and end != len(physical) - 1:
+        raise Refusal("its channels have scales of their own and do not lie last")
+    windows = (Window(shape[1], 1, shape[1]), Window(shape[2], 1, shape[2]))
+    y = _average(low, x, held, out, windows, None) if mean else _maximum(low, x, held, windows)
+    kept = tuple(1 if axis in axes else size for axis, size in enumerate(operand.shape))
+    seen = replace(low.view(y, kept, lying.perm), qparams=out)
+    return (_without_axes(low, node, seen, axes),)
+
+
+def _reduced_axes(node: Node, rank: int) -> tuple[int, ...]:
+    return node.ints("axes") if "axes" in node.attrs else tuple(range(2, rank))
+
+
+def _product(sizes: tuple[int, ...]) -> int:
+    return int(np.prod(sizes, dtype=np.int64))
+
+
+def _side_by_side(
+    low: Lowering, operand: Operand, axes: tuple[int, ...]
+) -> tuple[Operand, int, int]:
+    """Return the operand with the reduced axes at physical places start to end - 1."""
+    for perm in (operand.perm, identity(len(operand.shape))):
+        order = real_order(operand.shape, perm)
+        places = [place for place, axis in enumerate(order) if axis in axes]
+        if not places or places[-1] - places[0] == len(places) - 1:
+            lying = low.laid_out(operand, perm)
+            wanted = [
+                place for place, axis in enumerate(perm) if axis in {order[p] for p in places}
+            ]
+            if not wanted:
+                return lying, 0, 0
+            return lying, wanted[0], wanted[-1] + 1
+    raise Refusal(f"axes {list(axes)} of shape {list(operand.shape)} do not lie side by side")
+
+
+def _without_axes(low: Lowering, node: Node, y: Operand, axes: tuple[int, ...]) -> Operand:
+    """Return a reduced value with or without its axes of length 1."""
+    if "keepdims" not in node.attrs or node.integer("keepdims"):
+        return y
+    kept = [axis for axis in range(len(y.shape)) if axis not in axes]
+    if y.qparams is not None and y.qparams.per_channel:
+        raise Refusal("its channels have scales of their own and would move")
+    if not kept:
+        raise Refusal("its result has no axes")
+    perm = tuple(kept.index(axis) for axis in y.perm if axis in kept)
+    return low.view(y, tuple(y.shape[axis] for axis in kept), perm)
+
+
+# --- resize ----------------------------------------------------------------------------------
+
+
+def lower_resize(low: Lowering, node: Node) -> tuple[Operand, ...]:
+    """Lower nearest Resize of a picture as GATHER_2D, which takes codes and floats."""
+    if node.text("mode") != "nearest":
+        raise Refusal(f"mode {node.text('mode')!r} is not handled, only 'nearest'")
+    operand = low.read(node.inputs[0])
+    shape, scales = node.ints("shape"), node.attrs["scales"]
+    if not isinstance(scales, tuple) or shape[:2] != operand.shape[:2]:
+        raise Refusal("it changes the batch or the channels")
+    # Elements move, they do not mix: a factor that leaves an axis's length still picks elements.
+    x = picture(low, operand)
+    rows, cols = (
+        resize_taps(node, old, new, scale)[0][:, 0].astype(np.int32)
+        for old, new, scale in zip(x.shape[1:3], both(shape[2:], 1), _pair(scales[2:]), strict=True)
+    )
+    y = low.raw((x.shape[0], rows.size, cols.size, x.shape[3]), x.qparams)
+    inputs = (x.tensor, low.constant("rows", rows), low.constant("cols", cols))
+    low.emit("GATHER_2D", inputs, y, {})
+    return (unpicture(low, y, operand.qparams, len(operand.shape)),)
+
+
+def _pair(scales: tuple[int, ...] | tuple[float, ...] | tuple[str, ...]) -> tuple[float, float]:
+    numbers = [float(scale) for scale in scales]
+    return (1.0, numbers[0]) if len(numbers) == 1 else (numbers[0], numbers[1])

@@ -1,0 +1,145 @@
+"""The compiled program: what a .bte file holds, as frozen values.
+
+Physical shapes only. A tensor is a typed view of a whole buffer; several tensors may view one
+buffer (a reshape costs nothing). Buffers live in the arena, where the memory plan puts them, or
+in the constants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bittrue.contract.tensor import Contract
+from bittrue.dtypes import nbytes
+
+ALIGNMENT = 64
+MAX_RANK = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """A run of bytes.
+
+    Args:
+        nbytes: Its length; at least 1.
+        constant: Whether it lies in the constants, not in the arena.
+        offset: From the start of the arena or of the constants, a multiple of ALIGNMENT;
+            -1 until the plan has placed it.
+    """
+
+    nbytes: int
+    constant: bool
+    offset: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A typed view of a whole buffer.
+
+    Args:
+        name: Unique in the program; a graph value's name where the tensor is one.
+        dtype: A type with a file code: uint8, int8, int32 or float32.
+        shape: Physical shape, 1 to 6 axes, each at least 1.
+        buffer: Index of the buffer; its length is exactly this tensor's.
+        perm: Physical axis i holds logical axis perm[i]; empty for a tensor with no logical form
+            (weights, tables).
+        scale: Of one code, [1] or [C]; empty for a float tensor or plain integers.
+        zero_point: Code of the real value 0.
+        origin: The source's tensors that this one equals.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    buffer: int
+    perm: tuple[int, ...] = ()
+    scale: tuple[float, ...] = ()
+    zero_point: int = 0
+    origin: tuple[str, ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the tensor, and of its buffer."""
+        return nbytes(self.dtype, self.shape)
+
+    @property
+    def logical_shape(self) -> tuple[int, ...]:
+        """The shape in the graph's order of axes."""
+        if not self.perm:
+            return self.shape
+        shape = [0] * len(self.perm)
+        for physical, logical in enumerate(self.perm):
+            shape[logical] = self.shape[physical]
+        return tuple(shape)
+
+    def to_logical(self, array: np.ndarray) -> np.ndarray:
+        """Return a physical array of this tensor as a view in the graph's order of axes."""
+        if not self.perm:
+            return array.reshape(self.shape)
+        return array.reshape(self.shape).transpose(np.argsort(self.perm))
+
+    def to_physical(self, array: np.ndarray) -> np.ndarray:
+        """Return a logical array in this tensor's order of axes, contiguous."""
+        if not self.perm:
+            return np.ascontiguousarray(array)
+        return np.ascontiguousarray(array.transpose(self.perm))
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One step.
+
+    Args:
+        kind: Name of a row of `bittrue.compiler.instructions.INSTRUCTIONS`.
+        inputs: Tensor indices.
+        outputs: Tensor indices.
+        params: int32 each, in the row's order.
+        name: The graph node that it comes from (several steps may share one).
+        origin: The source's nodes whose work it does.
+    """
+
+    kind: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    params: tuple[int, ...]
+    name: str = ""
+    origin: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Everything that the engine and the emulator need, and what reports say of it.
+
+    Args:
+        name: The network's name.
+        tensors: All tensors.
+        buffers: All buffers; their offsets are set once planned.
+        instructions: In running order.
+        constants: The bytes of each constant buffer, uint8 [nbytes], by buffer index.
+        inputs: Tensor indices, in the contract's order. Their physical shape is the contract's.
+        outputs: Tensor indices, in the contract's order. Likewise.
+        contract: What the caller's buffers must be.
+        arena_bytes: Length of the arena; 0 until planned.
+        preprocess: By input name: JSON form of its preprocessing.
+        provenance: Tool version, source file's sha256, settings: plain JSON values.
+    """
+
+    name: str
+    tensors: tuple[Tensor, ...]
+    buffers: tuple[Buffer, ...]
+    instructions: tuple[Instruction, ...]
+    constants: Mapping[int, np.ndarray]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    contract: Contract
+    arena_bytes: int = 0
+    preprocess: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    provenance: Mapping[str, object] = field(default_factory=dict)
+
+    def constant(self, tensor: int) -> np.ndarray:
+        """Return a constant tensor's array in its physical shape, a view."""
+        row = self.tensors[tensor]
+        return self.constants[row.buffer].view(row.dtype).reshape(row.shape)

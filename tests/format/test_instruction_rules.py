@@ -1,0 +1,376 @@
+"""Each rule of an instruction: the compiler's own check and the reader of files both refuse."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bittrue.compiler import fileformat
+from bittrue.compiler.instructions import BY_NAME, INSTRUCTIONS
+from bittrue.compiler.program import Program
+from bittrue.compiler.verify_program import problems, verify_program
+from bittrue.engines.emulate import Emulator
+from bittrue.errors import FormatError, InternalError
+from tests.format.programs import Builder
+
+WINDOW = {"stride_h": 1, "stride_w": 1, "dilation_h": 1, "dilation_w": 1}
+CODES = {"zero_point": 1, "lo": 0, "hi": 255}
+Arrays = dict[str, np.ndarray]
+
+F32 = np.float32
+#: Kind, computed inputs (name: dtype and shape), constants, output dtype and shape, params.
+ROWS: dict[str, tuple[dict[str, tuple[str, tuple[int, ...]]], Arrays, tuple[str, tuple[int, ...]],
+                      dict[str, int]]] = {
+    "CONV": (
+        {"x": ("uint8", (1, 4, 5, 6))},
+        {
+            "weight": np.ones((4, 3, 2, 3), np.int8),
+            "bias": np.zeros((2, 1, 4), np.int32),
+            "row_class": np.array([0, 1, 1, 0], np.int32),
+            "col_class": np.zeros(5, np.int32),
+            "multiplier": np.full(4, 0.01, F32),
+        },
+        ("uint8", (1, 4, 5, 4)),
+        {**WINDOW, **CODES, "pad_top": 1, "groups": 2},
+    ),
+    "ADD": (
+        {"a": ("uint8", (2, 3, 4)), "b": ("uint8", (2, 1, 4))},
+        {"multiplier": np.full((2, 4), 0.5, F32)},
+        ("uint8", (2, 3, 4)),
+        {**CODES, "zero_a": 3, "zero_b": 4},
+    ),
+    "MUL": (
+        {"a": ("uint8", (2, 3, 4)), "b": ("uint8", (2, 1, 4))},
+        {"multiplier": np.full(1, 0.01, F32)},
+        ("uint8", (2, 3, 4)),
+        {**CODES, "zero_a": 3, "zero_b": 4},
+    ),
+    "TABLE": (
+        {"x": ("uint8", (2, 3))},
+        {"table": np.zeros((3, 256), np.uint8)},
+        ("uint8", (2, 3)),
+        {},
+    ),
+    "MAX_POOL": (
+        {"x": ("uint8", (1, 4, 5, 6))},
+        {},
+        ("uint8", (1, 3, 4, 6)),
+        {**WINDOW, "kernel_h": 2, "kernel_w": 2},
+    ),
+    "AVG_POOL": (
+        {"x": ("uint8", (1, 4, 5, 6))},
+        {
+            "row_class": np.array([0, 1, 0], np.int32),
+            "col_class": np.zeros(4, np.int32),
+            "multiplier": np.full((2, 1), 0.25, F32),
+        },
+        ("uint8", (1, 3, 4, 6)),
+        {**WINDOW, **CODES, "kernel_h": 2, "kernel_w": 2, "zero_x": 2},
+    ),
+    "GATHER_2D": (
+        {"x": ("float32", (1, 4, 5, 6))},
+        {"rows": np.array([3, 0], np.int32), "cols": np.array([4], np.int32)},
+        ("float32", (1, 2, 1, 6)),
+        {},
+    ),
+    "COPY": (
+        {"x": ("uint8", (4, 5))},
+        {"table": np.zeros((1, 256), np.uint8)},
+        ("uint8", (5, 4)),
+        {
+            **{f"size_{i}": 1 for i in range(4)}, "size_4": 5, "size_5": 4,
+            "src_offset": 4, "src_stride_4": -1, "src_stride_5": 5,
+            "dst_stride_4": 4, "dst_stride_5": 1,
+        },
+    ),
+    "FILL": ({}, {}, ("uint8", (3,)), {"value": 7}),
+    "QUANTIZE": (
+        {"x": ("float32", (2, 3))},
+        {"scale": np.full(3, 0.5, F32)},
+        ("uint8", (2, 3)),
+        {"zero_point": 3},
+    ),
+    "DEQUANTIZE": (
+        {"x": ("uint8", (2, 3))},
+        {"scale": np.full(1, 0.5, F32)},
+        ("float32", (2, 3)),
+        {"zero_point": 3},
+    ),
+    "F32_BINARY": (
+        {"a": ("float32", (1, 3)), "b": ("float32", (2, 1))},
+        {},
+        ("float32", (2, 3)),
+        {"function": 5},
+    ),
+    "F32_UNARY": ({"x": ("float32", (2, 3))}, {}, ("float32", (2, 3)), {"function": 4}),
+    "F32_SOFTMAX": ({"x": ("float32", (2, 3))}, {}, ("float32", (2, 3)), {}),
+}  # fmt: skip
+
+
+def program_of(
+    kind: str,
+    tensors: dict[str, tuple[str, tuple[int, ...]]] | None = None,
+    arrays: Arrays | None = None,
+    params: dict[str, int] | None = None,
+) -> Program:
+    """One instruction of a kind, with some tensors, constants and params other than in ROWS."""
+    computed, constants, (dtype, shape), values = ROWS[kind]
+    shapes = computed | {"y": (dtype, shape)} | (tensors or {})
+    held = {
+        name: array for name, array in (constants | (arrays or {})).items() if name not in shapes
+    }
+    made = Builder()
+    index = {name: made.tensor(name, row[1], row[0]) for name, row in shapes.items()}
+    index |= {name: made.constant(name, array) for name, array in held.items()}
+    roles = [role.rstrip("?") for role in BY_NAME[kind].inputs]
+    made.step(kind, tuple(index[role] for role in roles), index["y"], **(values | (params or {})))
+    ends = [index[name] for name in shapes if name != "y"]
+    return made.program(tuple(ends or [made.tensor("unused", (1,))]), (index["y"],))
+
+
+def assert_refused(program: Program, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [item.message for item in problems(program)]
+    assert any(message in item for item in found), found
+    with pytest.raises(InternalError):
+        verify_program(program)
+    with monkeypatch.context() as patch:
+        patch.setattr(fileformat, "verify_program", lambda program: None)
+        data = fileformat.to_bytes(program)
+    with pytest.raises(FormatError) as caught:
+        fileformat.from_bytes(data)
+    assert caught.value.offset is not None
+    assert caught.value.offset > 0
+
+
+def test_every_instruction_has_a_row_here() -> None:
+    assert set(ROWS) == {row.name for row in INSTRUCTIONS}
+
+
+@pytest.mark.parametrize("kind", ROWS)
+def test_the_rows_are_good_and_run(kind: str) -> None:
+    program = fileformat.from_bytes(fileformat.to_bytes(program_of(kind)))
+    inputs = [np.zeros(row.shape, row.dtype) for row in program.contract.inputs]
+    Emulator(program).run(inputs)
+
+
+TENSORS: list[tuple[str, str, str, tuple[int, ...], str]] = [
+    ("CONV", "x", "float32", (1, 4, 5, 6), "x is float32"),
+    ("CONV", "x", "uint8", (4, 5, 6), "3 axes"),
+    ("CONV", "x", "uint8", (1, 4, 5, 5), "groups"),
+    ("CONV", "x", "uint8", (2, 4, 5, 6), "y is"),
+    ("CONV", "y", "uint8", (1, 4, 5, 6), "y is"),
+    ("CONV", "y", "uint8", (1, 3, 5, 4), "row_class is"),
+    ("CONV", "y", "int32", (1, 4, 5, 4), "y is int32"),
+    ("CONV", "y", "float32", (1, 4, 5, 4), "of a float32 output"),
+    ("ADD", "a", "float32", (2, 3, 4), "a is float32"),
+    ("ADD", "b", "uint8", (1, 4), "2 axes"),
+    ("ADD", "b", "uint8", (2, 2, 4), "broadcast"),
+    ("ADD", "y", "uint8", (2, 3, 5), "broadcast"),
+    ("MUL", "a", "uint8", (2, 1, 4), "broadcast"),
+    ("MUL", "y", "int8", (2, 3, 4), "y is int8"),
+    ("TABLE", "x", "int8", (2, 3), "x is int8"),
+    ("TABLE", "y", "uint8", (3, 2), "y is"),
+    ("TABLE", "x", "uint8", (3, 2), "table is"),
+    ("MAX_POOL", "x", "float32", (1, 4, 5, 6), "x is float32"),
+    ("MAX_POOL", "y", "uint8", (1, 3, 4, 5), "y is"),
+    ("MAX_POOL", "y", "uint8", (1, 3, 24), "3 axes"),
+    ("AVG_POOL", "x", "uint8", (1, 4, 5, 5), "y is"),
+    ("AVG_POOL", "y", "uint8", (1, 2, 4, 6), "row_class is"),
+    ("AVG_POOL", "y", "uint8", (1, 3, 5, 6), "col_class is"),
+    ("GATHER_2D", "x", "uint8", (1, 4, 5, 6), "x is uint8"),
+    ("GATHER_2D", "x", "float32", (1, 3, 5, 6), "rows holds"),
+    ("GATHER_2D", "x", "float32", (1, 4, 4, 6), "cols holds"),
+    ("GATHER_2D", "y", "float32", (1, 2, 2, 6), "cols is"),
+    ("GATHER_2D", "y", "float32", (1, 2, 1, 5), "y is"),
+    ("GATHER_2D", "y", "float32", (2, 6), "2 axes"),
+    ("COPY", "x", "float32", (4, 5), "x is float32"),
+    ("COPY", "y", "int8", (5, 4), "y is int8"),
+    ("COPY", "x", "uint8", (19,), "reaches"),
+    ("COPY", "y", "uint8", (19,), "reaches"),
+    ("FILL", "y", "int32", (3,), "y is int32"),
+    ("QUANTIZE", "x", "uint8", (2, 3), "x is uint8"),
+    ("QUANTIZE", "y", "uint8", (3, 2), "y is"),
+    ("DEQUANTIZE", "y", "uint8", (2, 3), "y is uint8"),
+    ("F32_BINARY", "a", "uint8", (1, 3), "a is uint8"),
+    ("F32_BINARY", "y", "float32", (3, 3), "broadcast"),
+    ("F32_UNARY", "y", "float32", (6,), "y is"),
+    ("F32_SOFTMAX", "x", "uint8", (2, 3), "x is uint8"),
+]
+
+
+@pytest.mark.parametrize(("kind", "role", "dtype", "shape", "message"), TENSORS)
+def test_types_and_shapes(
+    kind: str, role: str, dtype: str, shape: tuple[int, ...], message: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    assert_refused(program_of(kind, {role: (dtype, shape)}), message, monkeypatch)
+
+
+def i32(*values: int) -> np.ndarray:
+    return np.array(values, np.int32)
+
+
+CONSTANTS: list[tuple[str, str, np.ndarray, str]] = [
+    ("CONV", "weight", np.ones((4, 3, 2, 2), np.int8), "groups"),
+    ("CONV", "weight", np.ones((3, 3, 2, 3), np.int8), "groups"),
+    ("CONV", "weight", np.ones((4, 3, 2, 3), np.uint8), "weight is uint8"),
+    ("CONV", "weight", np.ones((4, 18, 3), np.int8), "3 axes"),
+    ("CONV", "weight", np.ones((4, 1, 2**15 + 1, 3), np.int8), "kernel_w"),
+    ("CONV", "weight", np.ones((4, 5, 5000, 3), np.int8), "products a sum"),
+    ("CONV", "bias", np.zeros((2, 1, 3), np.int32), "bias is"),
+    ("CONV", "bias", np.zeros((2, 4), np.int32), "2 axes"),
+    ("CONV", "bias", np.zeros((2, 1, 4), F32), "bias is float32"),
+    ("CONV", "row_class", i32(0, 1, 2, 0), "row_class holds"),
+    ("CONV", "row_class", i32(0, -1, 0, 0), "row_class holds"),
+    ("CONV", "row_class", i32(0, 0, 0), "row_class is"),
+    ("CONV", "col_class", i32(0, 0, 0, 0, 1), "col_class holds"),
+    ("CONV", "col_class", np.zeros(5, np.int8), "col_class is int8"),
+    ("CONV", "multiplier", np.zeros(3, F32), "multiplier is"),
+    ("CONV", "multiplier", np.full(4, np.nan, F32), "not finite"),
+    ("ADD", "multiplier", np.zeros((2, 3), F32), "multiplier is"),
+    ("ADD", "multiplier", np.full((2, 1), np.inf, F32), "not finite"),
+    ("MUL", "multiplier", np.zeros((2, 1), F32), "multiplier is"),
+    ("MUL", "multiplier", np.full(4, np.nan, F32), "not finite"),
+    ("TABLE", "table", np.zeros((2, 256), np.uint8), "table is"),
+    ("TABLE", "table", np.zeros((1, 255), np.uint8), "table is"),
+    ("TABLE", "table", np.zeros((1, 256), np.int8), "table is int8"),
+    ("AVG_POOL", "row_class", i32(0, 2, 0), "row_class holds"),
+    ("AVG_POOL", "multiplier", np.zeros(2, F32), "1 axes"),
+    ("AVG_POOL", "multiplier", np.full((2, 1), np.nan, F32), "not finite"),
+    ("GATHER_2D", "rows", i32(4, 0), "rows holds"),
+    ("GATHER_2D", "cols", i32(-1), "cols holds"),
+    ("GATHER_2D", "rows", i32(0), "rows is"),
+    ("COPY", "table", np.zeros((2, 256), np.uint8), "table is"),
+    ("QUANTIZE", "scale", np.zeros(2, F32), "scale is"),
+    ("QUANTIZE", "scale", np.full(1, np.inf, F32), "not finite"),
+    ("DEQUANTIZE", "scale", np.full(3, np.nan, F32), "not finite"),
+    ("DEQUANTIZE", "scale", np.zeros(3, np.int32), "scale is int32"),
+]
+
+
+@pytest.mark.parametrize(("kind", "role", "array", "message"), CONSTANTS)
+def test_constants(
+    kind: str, role: str, array: np.ndarray, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert_refused(program_of(kind, arrays={role: array}), message, monkeypatch)
+
+
+PARAMS: list[tuple[str, str, int, str]] = [
+    *((kind, name, value, name)
+      for kind in ("CONV", "MAX_POOL", "AVG_POOL")
+      for name in ("stride_h", "stride_w", "dilation_h", "dilation_w")
+      for value in (0, 2**15 + 1)),
+    *((kind, name, value, name)
+      for kind in ("CONV", "MAX_POOL", "AVG_POOL")
+      for name in ("pad_top", "pad_left")
+      for value in (-(2**15) - 1, 2**15 + 1)),
+    *((kind, name, value, name)
+      for kind in ("MAX_POOL", "AVG_POOL")
+      for name in ("kernel_h", "kernel_w")
+      for value in (0, 2**15 + 1)),
+    *((kind, name, value, name)
+      for kind in ("CONV", "ADD", "MUL", "AVG_POOL")
+      for name in ("zero_point", "lo", "hi")
+      for value in (-1, 256)),
+    *((kind, name, value, name)
+      for kind in ("ADD", "MUL") for name in ("zero_a", "zero_b") for value in (-1, 256)),
+    ("AVG_POOL", "zero_x", 256, "zero_x"),
+    ("QUANTIZE", "zero_point", 256, "zero_point"),
+    ("DEQUANTIZE", "zero_point", -1, "zero_point"),
+    *((kind, "hi", -1, "hi -1") for kind in ("CONV", "ADD", "MUL", "AVG_POOL")),
+    ("CONV", "groups", 0, "groups"),
+    ("CONV", "groups", 3, "groups"),
+    ("CONV", "groups", -2, "groups"),
+    ("F32_BINARY", "function", 6, "function"),
+    ("F32_BINARY", "function", -1, "function"),
+    ("F32_UNARY", "function", 5, "function"),
+    ("FILL", "value", 256, "value"),
+    ("FILL", "value", -1, "value"),
+    ("COPY", "size_4", 0, "sizes"),
+    ("COPY", "size_5", 5, "reaches"),
+    ("COPY", "src_offset", 3, "reaches elements -1"),
+    ("COPY", "src_offset", 5, "reaches"),
+    ("COPY", "dst_offset", 1, "reaches"),
+    ("COPY", "dst_offset", -1, "reaches"),
+    ("COPY", "src_stride_5", 2**31 - 1, "reaches"),
+    ("COPY", "dst_stride_5", 0, "at least 1"),
+    ("COPY", "dst_stride_5", -1, "at least 1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "name", "value", "message"), PARAMS)
+def test_params(
+    kind: str, name: str, value: int, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert_refused(program_of(kind, params={name: value}), message, monkeypatch)
+
+
+def test_lo_above_hi(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in ("CONV", "ADD", "MUL", "AVG_POOL"):
+        program = program_of(kind, params={"lo": 9, "hi": 8})
+        assert_refused(program, "lo 9 is above hi 8", monkeypatch)
+
+
+def test_sums_of_a_pool_that_could_wrap(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = program_of("AVG_POOL", params={"kernel_h": 2**12, "kernel_w": 2**12})
+    assert_refused(program, "taps a sum", monkeypatch)
+
+
+def test_a_copy_of_more_elements_than_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    params = {"size_0": 2, "dst_stride_0": 1, "size_4": 4, "size_5": 4}
+    program = program_of("COPY", params=params)
+    assert_refused(program, "it writes 32 elements into 20", monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("kind", "role"),
+    [(kind, role) for kind, row in ROWS.items() for role in row[1]],
+)
+def test_what_must_be_constant(kind: str, role: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    array = ROWS[kind][1][role]
+    program = program_of(kind, {role: (array.dtype.name, array.shape)})
+    assert_refused(program, "is no constant", monkeypatch)
+
+
+def _sharing(kind: str, role: str) -> Program:
+    """The output on the buffer of an input."""
+    program = program_of(kind)
+    names = [row.name for row in program.tensors]
+    buffer = program.tensors[names.index(role)].buffer
+    index = names.index("y")
+    moved = replace(program.tensors[index], buffer=buffer)
+    return replace(
+        program, tensors=(*program.tensors[:index], moved, *program.tensors[index + 1 :])
+    )
+
+
+@pytest.mark.parametrize("kind", ["GATHER_2D", "COPY", "F32_SOFTMAX"])
+def test_an_output_on_its_input(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if kind == "GATHER_2D":
+        base = program_of(kind, {"x": ("float32", (1, 4, 5, 6)), "y": ("float32", (1, 4, 5, 6))},
+                          {"rows": i32(0, 1, 2, 3), "cols": i32(0, 1, 2, 3, 4)})  # fmt: skip
+        x = base.tensors[0].buffer
+        program = replace(base, tensors=(base.tensors[0], replace(base.tensors[1], buffer=x),
+                                         *base.tensors[2:]))  # fmt: skip
+    else:
+        program = _sharing(kind, "x")
+    assert_refused(program, "shares the buffer", monkeypatch)
+
+
+@pytest.mark.parametrize(("kind", "role"), [("ADD", "a"), ("MUL", "a"), ("TABLE", "x"),
+                                            ("F32_UNARY", "x")])  # fmt: skip
+def test_elementwise_steps_may_write_on_their_input(kind: str, role: str) -> None:
+    program = _sharing(kind, role)
+    assert not list(problems(program))
+
+
+def test_a_constant_is_never_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Builder()
+    x = made.tensor("x", (1, 256))
+    table = made.constant("table", np.zeros((1, 256), np.uint8))
+    y = made.tensor("y", (1, 256))
+    made.step("TABLE", (x, table), y)
+    made.step("TABLE", (x, table), table)
+    assert_refused(made.program((x,), (y,)), "writes a constant", monkeypatch)
