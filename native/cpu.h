@@ -1,0 +1,18 @@
+// Which instruction sets this CPU and its operating system run.
+#ifndef BITTRUE_CPU_H_
+#define BITTRUE_CPU_H_
+
+#include <stdint.h>
+
+namespace bittrue {
+
+// Slowest first; each also runs the kernels of those before it.
+enum class Isa : uint32_t { SCALAR, AVX2, AVX512VNNI };
+constexpr uint32_t ISA_COUNT = 3;
+
+const char* isa_name(Isa isa);
+bool isa_available(Isa isa);
+
+}  // namespace bittrue
+
+#endif  // BITTRUE_CPU_H_

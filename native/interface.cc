@@ -1,0 +1,167 @@
+// The C interface: arguments to the engine's classes, exceptions to codes.
+#include <stdio.h>
+#include <string.h>
+
+#include <exception>
+#include <memory>
+#include <new>
+
+#include "bittrue.h"
+#include "cpu.h"
+#include "dispatch.h"
+#include "execute.h"
+#include "failure.h"
+
+struct bittrue_program {
+  bittrue::Engine engine;
+};
+
+namespace {
+
+constexpr uint32_t MOST_THREADS = 1024;
+
+int32_t report(bittrue_error* error, int32_t code, uint64_t offset, const char* text) {
+  if (error != nullptr) {
+    *error = {code, 0, offset, {}};
+    snprintf(error->text, sizeof error->text, "%s", text);
+  }
+  return code;
+}
+
+// Call `body`; whatever it throws becomes a code.
+template <typename Body>
+int32_t guarded(bittrue_error* error, const Body& body) {
+  try {
+    body();
+    return BITTRUE_OK;
+  } catch (const bittrue::Failure& failure) {
+    return report(error, failure.code, failure.offset, failure.text.c_str());
+  } catch (const std::bad_alloc&) {
+    return report(error, BITTRUE_MEMORY, BITTRUE_NO_OFFSET, "the system gives no more memory");
+  } catch (const std::exception& other) {
+    return report(error, BITTRUE_INTERNAL, BITTRUE_NO_OFFSET, other.what());
+  } catch (...) {
+    return report(error, BITTRUE_INTERNAL, BITTRUE_NO_OFFSET, "an unknown exception");
+  }
+}
+
+}  // namespace
+
+extern "C" {
+
+uint32_t bittrue_abi(void) { return BITTRUE_ABI; }
+
+const char* bittrue_version(void) { return BITTRUE_VERSION; }
+
+const char* bittrue_isa_name(uint32_t index) {
+  return index < bittrue::ISA_COUNT ? bittrue::isa_name((bittrue::Isa)index) : nullptr;
+}
+
+int32_t bittrue_isa_available(uint32_t index) {
+  return index < bittrue::ISA_COUNT && bittrue::isa_available((bittrue::Isa)index);
+}
+
+int32_t bittrue_instruction_table(uint32_t index, bittrue_instruction_row* row) {
+  if (index >= bittrue::instruction_row_count()) return 0;
+  const bittrue::InstructionRow& from = bittrue::instruction_row(index);
+  *row = {from.name, (uint32_t)from.code, 0, from.inputs, from.outputs, from.params};
+  return 1;
+}
+
+const char* bittrue_float_function(uint32_t inputs, uint32_t index) {
+  if (inputs == 1) return bittrue::unary_function_name(index);
+  return inputs == 2 ? bittrue::binary_function_name(index) : nullptr;
+}
+
+int32_t bittrue_kernel_table(uint32_t index, bittrue_kernel_row* row) {
+  if (index >= bittrue::kernel_count()) return 0;
+  const bittrue::KernelRow& from = bittrue::kernel_row(index);
+  *row = {from.instruction_name,
+          from.form_name,
+          bittrue::isa_name(from.isa),
+          from.name,
+          bittrue::isa_available(from.isa),
+          0};
+  return 1;
+}
+
+int32_t bittrue_open(const void* file, uint64_t nbytes, uint32_t flags, const char* isa,
+                     uint32_t threads, bittrue_program** program, bittrue_error* error) {
+  *program = nullptr;
+  return guarded(error, [&] {
+    if (flags > BITTRUE_BORROW || threads > MOST_THREADS || (file == nullptr && nbytes > 0)) {
+      bittrue::fail(BITTRUE_USAGE, BITTRUE_NO_OFFSET,
+                    "flags %u, threads %u, file %p: at most 1, at most %u, not null", flags,
+                    threads, file, MOST_THREADS);
+    }
+    const bool copy = flags == BITTRUE_COPY;
+    if (!copy && reinterpret_cast<uintptr_t>(file) % 64 != 0) {
+      bittrue::fail(BITTRUE_USAGE, BITTRUE_NO_OFFSET,
+                    "a borrowed file must lie at a multiple of 64, not at %p", file);
+    }
+    const bittrue::Isa chosen = bittrue::choose_isa(isa);
+    const uint8_t nothing = 0;
+    const auto* bytes = file == nullptr ? &nothing : static_cast<const uint8_t*>(file);
+    *program = new bittrue_program{{bytes, nbytes, copy, chosen, threads}};
+  });
+}
+
+void bittrue_close(bittrue_program* program) { delete program; }
+
+void bittrue_get_info(const bittrue_program* program, bittrue_program_info* info) {
+  const bittrue::Program& read = program->engine.program();
+  const bittrue::Plan& plan = program->engine.plan();
+  *info = {(uint32_t)read.tensors.size(),
+           (uint32_t)read.instructions.size(),
+           (uint32_t)read.inputs.size(),
+           (uint32_t)read.outputs.size(),
+           program->engine.threads(),
+           0,
+           bittrue::isa_name(program->engine.isa()),
+           plan.arena.nbytes(),
+           plan.scratch.nbytes(),
+           plan.packed_bytes};
+}
+
+int32_t bittrue_get_tensor(const bittrue_program* program, uint32_t tensor,
+                           bittrue_tensor_info* info) {
+  const bittrue::Program& read = program->engine.program();
+  if (tensor >= read.tensors.size()) return BITTRUE_USAGE;
+  const bittrue::Tensor& from = read.tensors[tensor];
+  *info = {from.name.c_str(),
+           from.dtype,
+           from.rank,
+           {},
+           from.nbytes,
+           from.scale,
+           from.zero_point,
+           read.buffers[from.buffer].constant,
+           0};
+  memcpy(info->dims, from.dims, sizeof info->dims);
+  return BITTRUE_OK;
+}
+
+uint32_t bittrue_get_input(const bittrue_program* program, uint32_t index) {
+  const auto& inputs = program->engine.program().inputs;
+  return index < inputs.size() ? inputs[index] : UINT32_MAX;
+}
+
+uint32_t bittrue_get_output(const bittrue_program* program, uint32_t index) {
+  const auto& outputs = program->engine.program().outputs;
+  return index < outputs.size() ? outputs[index] : UINT32_MAX;
+}
+
+uint32_t bittrue_get_kernel(const bittrue_program* program, uint32_t instruction) {
+  const auto& kernels = program->engine.plan().kernels;
+  return instruction < kernels.size() ? kernels[instruction] : UINT32_MAX;
+}
+
+int32_t bittrue_run(bittrue_program* program, const bittrue_input* inputs, uint32_t input_count,
+                    const bittrue_output* outputs, uint32_t output_count, const bittrue_tap* taps,
+                    uint32_t tap_count, bittrue_error* error) {
+  return guarded(error, [&] {
+    program->engine.run(inputs, input_count, outputs, output_count, taps, tap_count);
+  });
+}
+
+}  // extern "C"

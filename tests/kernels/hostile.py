@@ -1,0 +1,153 @@
+"""Damaged executables for both readers, with their checksums mended so that the damage is reached.
+
+Run as a program (``python -m tests.kernels.hostile``) it tries many more of them, for a build with
+sanitizers: see docs/development.md.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import sys
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+
+from bittrue.compiler.fileformat import from_bytes, to_bytes
+from bittrue.engines.native import Engine
+from bittrue.errors import DeviceError, FormatError
+from tests.kernels.programs import CASES, Case, ConvShape, conv_case
+
+HEADER = 192
+SECTION_TABLE = 56
+CONSTANTS = 6
+META_RULE = re.compile("META|the contract says|in the contract")
+#: What a 32-bit word becomes, besides itself plus and minus one and with its top bit turned.
+VALUES = (0, 1, 2, 255, 256, 2**15 + 1, 2**20, 2**31 - 1, 2**31, 2**32 - 1)
+#: A program is run only if its tensors are no larger than this, all together.
+MOST_BYTES = 2**22
+
+
+def cases(seed: int) -> dict[str, Case]:
+    """Return one small program of each instruction, and three convolutions."""
+    rng = np.random.default_rng(seed)
+    found = {kind: make(rng) for kind, make in CASES.items()}
+    for name, groups in (("dense", 1), ("depthwise", 6), ("grouped", 2)):
+        shape = ConvShape((1, 4, 5, 6), 6, (2, 3), pad=(1, 1, 0, 1), groups=groups)
+        found[f"CONV {name}"] = conv_case(rng, shape, classes=(2, 2))
+    return found
+
+
+def mended(data: bytearray) -> bytes:
+    """Return the file with the checksum that its bytes give."""
+    struct.pack_into("<I", data, 12, zlib.crc32(data[16:]))
+    return bytes(data)
+
+
+def words(data: bytes) -> Iterator[int]:
+    """Yield the place of every 32-bit word but those of META, NAMES and the checksum."""
+    table = struct.unpack_from("<14Q", data, SECTION_TABLE)
+    yield from (at for at in range(0, HEADER, 4) if at != 12)
+    for section in range(2, CONSTANTS + 1):
+        start, length = table[2 * section : 2 * section + 2]
+        last = start + length // 4 * 4
+        if section == CONSTANTS:  # the first and last of them are enough
+            last = min(last, start + 256)
+        yield from range(start, last, 4)
+
+
+def damaged(data: bytes, rng: np.random.Generator, most: int) -> Iterator[bytes]:
+    """Yield up to `most` files that differ from `data` in one word, and as many in two."""
+    places = list(words(data))
+    singles = [(at, value) for at in places for value in (*VALUES, None, -1, -2)]
+    order = rng.permutation(len(singles))[:most]
+    for first, second in zip(order, np.roll(order, 1), strict=True):
+        yield changed(data, singles[first])
+        yield changed(data, singles[first], singles[second])
+
+
+def changed(data: bytes, *changes: tuple[int, int | None]) -> bytes:
+    """Return the file with words changed: to a value, or (None, -1, -2) relative to the old one."""
+    made = bytearray(data)
+    for at, value in changes:
+        (old,) = struct.unpack_from("<I", made, at)
+        if value is None:
+            value = old ^ 0x80000000
+        elif value < 0:
+            value = (old + (1 if value == -1 else -1)) % 2**32
+        struct.pack_into("<I", made, at, value)
+    return mended(made)
+
+
+def cut(data: bytes) -> Iterator[bytes]:
+    """Yield the file cut short: as it is, and with length and checksum mended."""
+    for length in [*range(0, 16), *range(16, len(data), 28)]:
+        part = data[:length]
+        yield part
+        if length >= 24:
+            made = bytearray(part)
+            struct.pack_into("<Q", made, 16, length)
+            yield mended(made)
+
+
+def judge_python(data: bytes) -> str:
+    """Return "accepts", "refuses", or "refuses META", which the engine does not read."""
+    try:
+        from_bytes(data)
+    except FormatError as error:
+        return "refuses META" if META_RULE.search(error.message) else "refuses"
+    return "accepts"
+
+
+def judge_engine(data: bytes, isa: str) -> str:
+    """Return "accepts", "refuses", "refuses overlap" or "no memory"; run what is accepted.
+
+    Overlap: that buffers which one instruction reads and writes do not share bytes of the arena is
+    a rule of the engine; the emulator, which gives each buffer bytes of its own, has no need of it.
+    """
+    try:
+        engine = Engine(data, isa, threads=2)
+    except FormatError as error:
+        return "refuses overlap" if "overlaps" in error.message else "refuses"
+    except DeviceError:
+        return "no memory"
+    with engine:
+        sizes = [np.prod(row.shape, dtype=np.float64) * 4 for row in engine.tensors]
+        if sum(sizes) <= MOST_BYTES:
+            inputs = [
+                np.zeros(engine.tensors[index].shape, engine.tensors[index].dtype)
+                for index in engine.inputs
+            ]
+            engine.run(inputs, range(len(engine.tensors)))
+    return "accepts"
+
+
+def disagreement(data: bytes, isa: str, counts: Counter[str]) -> str:
+    """Return how the two readers differ on a file; empty if they agree on what both read."""
+    python, engine = judge_python(data), judge_engine(data, isa)
+    said = f"python {python}, engine {engine}"
+    counts[said] += 1
+    allowed = engine in ("no memory", "refuses overlap") or python in (engine, "refuses META")
+    return "" if allowed else said
+
+
+def main() -> int:
+    """Try many damaged files; print what became of them."""
+    most = int(sys.argv[1]) if len(sys.argv) > 1 else 300
+    counts: Counter[str] = Counter()
+    rng = np.random.default_rng(most)
+    for seed, isa in enumerate(("auto", "scalar")):
+        for name, case in cases(seed).items():
+            data = to_bytes(case.program)
+            for file in (*damaged(data, rng, most), *cut(data)):
+                said = disagreement(file, isa, counts)
+                if said:
+                    sys.stdout.write(f"{name}: {said}\n")
+    sys.stdout.write("\n".join(f"{count} {what}" for what, count in counts.items()) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

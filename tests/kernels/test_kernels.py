@@ -1,0 +1,190 @@
+"""Every kernel of native/kernels.inc equals the rules of `bittrue.arith`, in every bit."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from bittrue import settings
+from bittrue.compiler.fileformat import to_bytes
+from bittrue.engines.native import Engine
+from bittrue.engines.native_library import available_isas, kernel_rows
+from tests.kernels.check import check
+from tests.kernels.programs import CASES, FILLS, Case, ConvShape, conv_case, random_window
+
+SEEDS = 12
+#: Output channels around tiles of 16 and 32, input channels around steps of 2 and 4.
+AROUND_TILES = (1, 15, 16, 17, 31, 32, 33, 65)
+AROUND_STEPS = (1, 2, 3, 4, 5, 7, 8, 13)
+#: Widths around tiles of 4, 6 and 8 pixels.
+WIDTHS = (1, 3, 4, 5, 6, 7, 8, 9, 13, 17)
+#: Channels around tiles of 16 and 64.
+DEPTHWISE = (2, 15, 16, 17, 32, 33, 63, 64, 65, 130)
+ISAS = settings.ISAS[1:]
+
+
+@pytest.fixture(params=ISAS)
+def isa(request: pytest.FixtureRequest) -> str:
+    name = str(request.param)
+    if name not in available_isas():
+        pytest.skip(f"this CPU does not run {name}")
+    return name
+
+
+@pytest.mark.parametrize("kind", sorted(CASES))
+def test_instruction_equals_its_rule(kind: str, isa: str) -> None:
+    for seed in range(SEEDS):
+        check(CASES[kind](np.random.default_rng([seed, len(kind)])), isa, 1 + seed % 2)
+
+
+@pytest.mark.parametrize("fill", FILLS)
+def test_dense_convolution_around_its_tiles(isa: str, fill: str) -> None:
+    rng = np.random.default_rng(0)
+    for outputs in AROUND_TILES:
+        for channels, width in zip(AROUND_STEPS, WIDTHS, strict=False):
+            shape = ConvShape((1, 3, width, channels), outputs, (2, 3), pad=(1, 1, 0, 1))
+            check(conv_case(rng, shape, fill=fill, classes=(2, 3)), isa)
+
+
+def test_one_by_one_convolution_around_its_tiles(isa: str) -> None:
+    rng = np.random.default_rng(1)
+    for pixels in (*WIDTHS, 95, 96, 97, 200):
+        for channels in (3, 4, 16, 17):
+            check(conv_case(rng, ConvShape((2, 1, pixels, channels), 20)), isa, threads=2)
+
+
+@pytest.mark.parametrize("fill", FILLS)
+def test_depthwise_convolution_around_its_tiles(isa: str, fill: str) -> None:
+    rng = np.random.default_rng(2)
+    for channels in DEPTHWISE:
+        for width in (1, 3, 4, 5, 9):
+            shape = ConvShape(
+                (1, 4, width, channels), channels, (3, 3), pad=(1, 1, 1, 1), groups=channels
+            )
+            check(conv_case(rng, shape, fill=fill, classes=(2, 1)), isa)
+
+
+@pytest.mark.parametrize("groups", ["one", "each", "some"])
+def test_convolution_with_any_window(isa: str, groups: str) -> None:
+    rng = np.random.default_rng(3)
+    for seed in range(25):
+        made = random_window(rng, int(rng.choice([1, 2, 3, 4, 5, 16, 31, 33])))
+        channels, outputs, count = made.x[3], int(rng.choice([1, 7, 16, 33])), 1
+        if groups == "each":
+            outputs = count = channels
+        elif groups == "some":
+            channels, outputs, count = 2 * channels, 3 * channels, channels
+        shape = ConvShape(
+            (*made.x[:3], channels),
+            outputs,
+            made.kernel,
+            made.stride,
+            made.dilation,
+            made.pad,
+            count,
+        )
+        classes = (int(rng.integers(1, 4)), int(rng.integers(1, 4)))
+        check(conv_case(rng, shape, f32=seed % 4 == 0, classes=classes), isa, 1 + seed % 3)
+
+
+@pytest.mark.parametrize("weight", [-128, -127, 127])
+def test_the_longest_sum_of_the_greatest_products_is_exact(isa: str, weight: int) -> None:
+    """65,536 * 255 * 128 < 2**31: one step more in any factor would wrap."""
+    shape = ConvShape((1, 1, 2, 65536), 17)
+    weights = np.full((17, 1, 1, 65536), weight, np.int8)
+    case = conv_case(np.random.default_rng(4), shape, fill="most", weight=weights)
+    bias = case.program.tensors[2].buffer
+    case.program.constants[bias] = np.zeros(4 * 17, np.uint8)
+    check(case, isa)
+
+
+def test_sums_that_pass_the_range_of_int32_wrap(isa: str) -> None:
+    shape = ConvShape((1, 2, 7, 5), 18)
+    case = conv_case(np.random.default_rng(5), shape, fill="most")
+    bias = case.program.constants[case.program.tensors[2].buffer]
+    case.program.constants[case.program.tensors[2].buffer] = np.resize(
+        np.array([2**31 - 1, -(2**31)], np.int32), bias.size // 4
+    ).view(np.uint8)
+    check(case, isa)
+
+
+def test_multipliers_that_overflow_give_the_limits(isa: str) -> None:
+    shape = ConvShape((1, 2, 7, 5), 18)
+    case = conv_case(np.random.default_rng(6), shape)
+    multiplier = case.program.tensors[5].buffer
+    huge = np.resize(np.array([3e38, -3e38, 2.0**31, 1e7], np.float32), 18)
+    case.program.constants[multiplier] = huge.view(np.uint8)
+    check(case, isa)
+
+
+def test_ties_go_to_even_against_fractions(isa: str) -> None:
+    """y = rint(x / 2): half of all codes are ties; the answer comes from Fraction's rounding."""
+    for channels, groups in ((16, 1), (16, 16), (6, 2)):
+        shape = ConvShape((1, 16, 16, channels), channels, groups=groups)
+        weight = np.zeros((channels, 1, 1, channels // groups), np.int8)
+        for channel in range(channels):
+            weight[channel, 0, 0, channel % (channels // groups)] = 1
+        case = conv_case(np.random.default_rng(7), shape, weight=weight)
+        program = case.program
+        program.constants[program.tensors[2].buffer] = np.zeros(4 * channels, np.uint8)
+        halves = np.full(channels, 0.5, np.float32)
+        program.constants[program.tensors[5].buffer] = halves.view(np.uint8)
+        check(case, isa)
+        halved = np.array([round(Fraction(int(code), 2)) for code in case.inputs[0].flat])
+        steps = dict(
+            zip(("zero_point", "lo", "hi"), program.instructions[0].params[7:], strict=True)
+        )
+        want = np.clip(halved + steps["zero_point"], steps["lo"], steps["hi"])
+        assert_equal_output(case, isa, want)
+
+
+def assert_equal_output(case: Case, isa: str, want: np.ndarray) -> None:
+    with Engine(to_bytes(case.program), isa, 1) as engine:
+        (got,), _ = engine.run(case.inputs)
+    assert np.array_equal(got.reshape(-1), want)
+
+
+def test_convolution_equals_whole_numbers_of_python(isa: str) -> None:
+    """A 3x3 with stride, padding and dilation, summed by hand in Python's integers."""
+    shape = ConvShape((1, 6, 7, 3), 4, (3, 3), (2, 1), (1, 2), (1, 2, 1, 2))
+    case = conv_case(np.random.default_rng(8), shape, f32=True)
+    program, (x,) = case.program, case.inputs
+    weight, bias, _, _, multiplier = (program.constant(index) for index in range(1, 6))
+    height, width = shape.out
+    want = np.zeros((1, height, width, 4), np.float32)
+    for oy, ox, o in np.ndindex(height, width, 4):
+        total = int(bias[0, 0, o])
+        for ky, kx, c in np.ndindex(3, 3, 3):
+            iy, ix = oy * 2 - 1 + ky, ox - 2 + kx * 2
+            if 0 <= iy < 6 and 0 <= ix < 7:
+                total += int(x[0, iy, ix, c]) * int(weight[o, ky, kx, c])
+        want[0, oy, ox, o] = np.float32(total) * multiplier[o]
+    assert_equal_output(case, isa, want.reshape(-1))
+
+
+def test_padding_too_wide_to_copy_goes_to_the_general_kernel(isa: str) -> None:
+    shape = ConvShape((1, 2, 2, 3), 5, (2, 2), pad=(310, 310, 310, 310))
+    kernel = check(conv_case(np.random.default_rng(9), shape), isa, threads=2)
+    assert kernel == "conv_general_scalar"
+
+
+def test_results_do_not_depend_on_the_number_of_threads(isa: str) -> None:
+    rng = np.random.default_rng(10)
+    wide = conv_case(rng, ConvShape((2, 30, 31, 24), 40, (3, 3), pad=(1, 1, 1, 1)))
+    deep = conv_case(rng, ConvShape((1, 5, 5, 100), 300, (3, 3), pad=(1, 1, 1, 1)))
+    for threads in (1, 2, 3, 5, 16):
+        check(wide, isa, threads)
+        check(deep, isa, threads)
+
+
+def test_every_kernel_of_the_table_is_reached() -> None:
+    rng = np.random.default_rng(11)
+    reached = set()
+    for isa in available_isas():
+        for channels, groups in ((8, 1), (8, 8), (8, 2)):
+            shape = ConvShape((1, 3, 3, channels), channels, groups=groups)
+            reached.add(check(conv_case(rng, shape), isa))
+        reached |= {check(make(rng), isa) for make in CASES.values()}
+    assert reached == {row.name for row in kernel_rows() if row.isa in available_isas()}
