@@ -1,0 +1,264 @@
+"""Runners of float networks: ONNX Runtime on our graph or on a file, and the NumPy reference.
+
+ONNX Runtime's graph optimisations are off: fusing changes roundings, and which tensors may be
+fused depends on the taps, so a tapped run would differ from an untapped one.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bittrue.contract.tensor import Contract
+from bittrue.engines.runner import RunResult, check_inputs, contract_of
+from bittrue.errors import DataError, InternalError, ModelError, UsageError
+from bittrue.graph.model import Graph
+from bittrue.graph.reference import run_reference
+from bittrue.settings import get_count
+from bittrue.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+#: Sessions kept, one a set of taps; a bisecting search goes through many.
+SESSIONS_KEPT = 8
+
+
+class FloatRunner:
+    """Runs a float graph in ONNX Runtime: the stages `native` and `fp_optimized`.
+
+    Args:
+        graph: What to run.
+        contract: What to check inputs against; the graph's own where None.
+        threads: Threads of one operator; None takes BITTRUE_THREADS, 0 means one a core.
+    """
+
+    def __init__(
+        self, graph: Graph, contract: Contract | None = None, *, threads: int | None = None
+    ) -> None:
+        self.graph = graph
+        self._contract = contract or contract_of(graph)
+        self._sessions = Sessions(self._model, threads)
+
+    @property
+    def contract(self) -> Contract:
+        """What the inputs must be, and what the outputs are."""
+        return self._contract
+
+    def run(
+        self, inputs: Mapping[str, np.ndarray], taps: Sequence[str] = (), *, codes: bool = False
+    ) -> RunResult:
+        """Return the outputs and the tapped values; see `Runner.run`.
+
+        Raises:
+            DataError: if an input does not fit, or ONNX Runtime cannot compute with it.
+            UsageError: if a tap is no value of the graph.
+        """
+        check_inputs(self._contract, inputs)
+        check_taps(taps, self.graph.values)
+        given = {**self.graph.constants, **inputs}
+        inner = tuple(sorted({name for name in taps if name not in given}))
+        wanted = tuple(dict.fromkeys((*self.graph.outputs, *inner)))
+        arrays = given | self._sessions.run(inner, wanted, inputs)
+        return _result(arrays, self.graph.outputs, taps)
+
+    def _model(self, taps: tuple[str, ...]) -> bytes:
+        from bittrue.importers.export import to_onnx
+
+        return to_onnx(self.graph, taps)
+
+
+class ReferenceRunner:
+    """Runs a float graph in NumPy: slow, plain, and normative for the float side.
+
+    Args:
+        graph: What to run.
+        contract: What to check inputs against; the graph's own where None.
+    """
+
+    def __init__(self, graph: Graph, contract: Contract | None = None) -> None:
+        self.graph = graph
+        self._contract = contract or contract_of(graph)
+
+    @property
+    def contract(self) -> Contract:
+        """What the inputs must be, and what the outputs are."""
+        return self._contract
+
+    def run(
+        self, inputs: Mapping[str, np.ndarray], taps: Sequence[str] = (), *, codes: bool = False
+    ) -> RunResult:
+        """Return the outputs and the tapped values; see `Runner.run`."""
+        check_inputs(self._contract, inputs)
+        check_taps(taps, self.graph.values)
+        arrays = run_reference(self.graph, inputs, taps)
+        return _result(arrays, self.graph.outputs, taps)
+
+
+class OnnxRunner:
+    """Runs an ONNX file as it came, in ONNX Runtime: the stage `source`.
+
+    Only the part between the contract's inputs and outputs runs, so a network that was cut when it
+    was imported is cut here in the same places.
+
+    Args:
+        model: The file's bytes, without external data.
+        contract: What it takes and gives: tensors of the file, every shape known. Half and double
+            precision are float32 in it, and are converted here.
+        threads: Threads of one operator; None takes BITTRUE_THREADS, 0 means one a core.
+    """
+
+    def __init__(self, model: bytes, contract: Contract, *, threads: int | None = None) -> None:
+        self._source = model
+        self._contract = contract
+        self._sessions = Sessions(self._model, threads, refusal=ModelError)
+
+    @property
+    def contract(self) -> Contract:
+        """What the inputs must be, and what the outputs are."""
+        return self._contract
+
+    def run(
+        self, inputs: Mapping[str, np.ndarray], taps: Sequence[str] = (), *, codes: bool = False
+    ) -> RunResult:
+        """Return the outputs and the tapped tensors of the file; see `Runner.run`.
+
+        Raises:
+            DataError: if an input does not fit, or ONNX Runtime cannot compute with it.
+            ModelError: if ONNX Runtime does not take the file.
+            UsageError: if a tap is no tensor of the file.
+        """
+        check_inputs(self._contract, inputs)
+        outputs = tuple(row.name for row in self._contract.outputs)
+        inner = tuple(sorted({name for name in taps if name not in inputs}))
+        arrays = self._sessions.run(inner, tuple(dict.fromkeys((*outputs, *inner))), inputs)
+        return _result({**inputs, **arrays}, outputs, taps)
+
+    def _model(self, taps: tuple[str, ...]) -> bytes:
+        from bittrue.importers.export import part_of
+
+        outputs = dict.fromkeys((*(row.name for row in self._contract.outputs), *taps))
+        inputs = {row.name: row.shape for row in self._contract.inputs}
+        return part_of(self._source, inputs, tuple(outputs))
+
+
+class Sessions:
+    """ONNX Runtime sessions, one a set of taps, the last few kept.
+
+    Args:
+        model: Returns the ONNX bytes of the network with some tensors as further outputs.
+        threads: Threads of one operator; None takes BITTRUE_THREADS, 0 means one a core.
+        refusal: What to raise if ONNX Runtime does not take the network: a network that we wrote
+            is our bug, one that the user gave is not.
+    """
+
+    def __init__(
+        self,
+        model: Callable[[tuple[str, ...]], bytes],
+        threads: int | None,
+        *,
+        refusal: type[Exception] = InternalError,
+    ) -> None:
+        self._model = model
+        self._refusal = refusal
+        self._threads = get_count("BITTRUE_THREADS") if threads is None else threads
+        self._kept: OrderedDict[tuple[str, ...], InferenceSession] = OrderedDict()
+
+    def run(
+        self, taps: tuple[str, ...], wanted: tuple[str, ...], inputs: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """Return arrays by name.
+
+        Raises:
+            DataError: if ONNX Runtime cannot compute with these inputs.
+            InternalError: if it does not take the network (or what `refusal` says).
+        """
+        session = self._session(taps)
+        try:
+            types = {row.name: _FLOATS.get(row.type) for row in session.get_inputs()}
+            given = {name: _converted(array, types[name]) for name, array in inputs.items()}
+            arrays = session.run(list(wanted), given)
+        except Exception as why:  # its exceptions share no base class but Exception
+            raise DataError(
+                f"ONNX Runtime cannot run the network on these inputs: {why}",
+                hint="check the inputs; an index that the network computes may leave its tensor",
+            ) from why
+        return {
+            name: _converted(np.asarray(array), "float32" if array.dtype.kind == "f" else None)
+            for name, array in zip(wanted, arrays, strict=True)
+        }
+
+    def _session(self, taps: tuple[str, ...]) -> InferenceSession:
+        if taps not in self._kept:
+            model = self._model(taps)
+            try:
+                self._kept[taps] = open_session(model, self._threads)
+            except InternalError as why:
+                raise self._refusal(str(why)) from why
+            if len(self._kept) > SESSIONS_KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(taps)
+        return self._kept[taps]
+
+
+def open_session(model: bytes, threads: int) -> InferenceSession:
+    """Return an ONNX Runtime session that computes what the model says, node by node.
+
+    Args:
+        model: ONNX bytes.
+        threads: Threads of one operator; 0 means one a core.
+
+    Raises:
+        UsageError: if onnxruntime is not installed.
+        InternalError: if it refuses the model.
+    """
+    try:
+        import onnxruntime as ort
+    except ImportError as why:
+        raise UsageError(
+            "onnxruntime is not installed", hint='pip install "bittrue[tools]"'
+        ) from why
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    # Its int8 kernels saturate on some CPUs: quantise and dequantise must stay two nodes.
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as why:  # its exceptions share no base class but Exception
+        raise InternalError(f"ONNX Runtime does not take the network: {why}") from why
+
+
+def check_taps(taps: Sequence[str], known: Mapping[str, object]) -> None:
+    """Refuse taps that are no values of the network.
+
+    Raises:
+        UsageError: if any is unknown; all are listed.
+    """
+    unknown = [name for name in taps if name not in known]
+    if unknown:
+        raise UsageError(
+            f"the network has no value {', '.join(map(repr, unknown))}",
+            hint=did_you_mean(unknown[0], list(known)),
+        )
+
+
+#: Element types that stand as float32 in every contract, by ONNX Runtime's name.
+_FLOATS = {"tensor(float16)": "float16", "tensor(double)": "float64"}
+
+
+def _converted(array: np.ndarray, dtype: str | None) -> np.ndarray:
+    return array if dtype is None or array.dtype.name == dtype else array.astype(dtype)
+
+
+def _result(
+    arrays: Mapping[str, np.ndarray], outputs: Sequence[str], taps: Sequence[str]
+) -> RunResult:
+    return RunResult(
+        {name: arrays[name] for name in outputs}, {name: arrays[name] for name in taps}
+    )

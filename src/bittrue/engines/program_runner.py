@@ -1,0 +1,108 @@
+"""A compiled program behind the names of its contract: `bit_true` and `compiled` alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from bittrue import arith
+from bittrue.compiler.program import Program, Tensor
+from bittrue.contract.tensor import Contract, TensorContract
+from bittrue.engines.runner import RunResult
+from bittrue.errors import UsageError
+from bittrue.suggest import did_you_mean
+
+
+class Machine(Protocol):
+    """What runs a program: the emulator, or the engine."""
+
+    def run(
+        self, inputs: Sequence[np.ndarray], taps: Sequence[int] = ()
+    ) -> tuple[list[np.ndarray], dict[int, np.ndarray]]:
+        """Return the outputs and the tapped tensors, physical shapes."""
+
+
+class ProgramRunner:
+    """Runs a program by names, in real values or in codes.
+
+    Args:
+        program: What `machine` runs.
+        machine: An `Emulator` or an `Engine` of the same program.
+    """
+
+    def __init__(self, program: Program, machine: Machine) -> None:
+        self.program = program
+        self.machine = machine
+        self._index = {row.name: index for index, row in enumerate(program.tensors)}
+
+    @property
+    def contract(self) -> Contract:
+        """What the input buffers must be, and what the output buffers are."""
+        return self.program.contract
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The tensors that can be tapped: all but the constants."""
+        buffers = self.program.buffers
+        return tuple(row for row in self.program.tensors if not buffers[row.buffer].constant)
+
+    def run(
+        self, inputs: Mapping[str, np.ndarray], taps: Sequence[str] = (), *, codes: bool = False
+    ) -> RunResult:
+        """Run once.
+
+        Args:
+            inputs: By name: exactly the contract's dtype and shape.
+            taps: Names of tensors to return as they were when last written.
+            codes: Return integers as stored, instead of the real values that they stand for.
+
+        Raises:
+            DataError: if an input does not fit.
+            UsageError: if a tap's name is unknown.
+        """
+        outputs, tapped = self.machine.run(
+            [inputs[row.name] for row in self.contract.inputs], [self._find(name) for name in taps]
+        )
+        tensors = self.program.tensors
+        return RunResult(
+            outputs={
+                row.name: _value(tensors[index], array, codes)
+                for row, index, array in zip(
+                    self.contract.outputs, self.program.outputs, outputs, strict=True
+                )
+            },
+            taps={
+                name: _value(tensors[self._find(name)], tapped[self._find(name)], codes)
+                for name in taps
+            },
+        )
+
+    def _find(self, name: str) -> int:
+        index = self._index.get(name)
+        if index is None:
+            raise UsageError(
+                f"the program has no tensor {name!r}",
+                hint=did_you_mean(name, [row.name for row in self.tensors]),
+            )
+        return index
+
+
+def _value(row: Tensor, array: np.ndarray, codes: bool) -> np.ndarray:
+    """Return a tensor in logical order, as codes or as real values."""
+    logical = row.to_logical(array)
+    if codes or not row.scale or row.dtype != "uint8":
+        return np.ascontiguousarray(logical)
+    scale = np.asarray(row.scale, np.float32)
+    if scale.size > 1:
+        # Channels are logical axis 1, wherever they lie in memory.
+        scale = scale.reshape([-1 if axis == 1 else 1 for axis in range(logical.ndim)])
+    return arith.dequantize(np.ascontiguousarray(logical), scale, row.zero_point)
+
+
+def to_codes(row: TensorContract, array: np.ndarray) -> np.ndarray:
+    """Return an accepted buffer in the contract's dtype: as it is, or floats as codes."""
+    if array.dtype.name == row.dtype or row.scale is None:
+        return array
+    return arith.quantize(array.astype(np.float32), np.array([row.scale], np.float32), row.zero_point)

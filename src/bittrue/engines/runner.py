@@ -1,0 +1,81 @@
+"""What every stage looks like from outside: a contract, and a run with taps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from bittrue.contract.tensor import Contract, TensorContract
+from bittrue.errors import DataError
+from bittrue.graph.model import Graph
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What one run gave.
+
+    Args:
+        outputs: Arrays by name, in the contract's order.
+        taps: Arrays of the inner values that were asked for, by name, in logical order.
+    """
+
+    outputs: Mapping[str, np.ndarray]
+    taps: Mapping[str, np.ndarray]
+
+
+class Runner(Protocol):
+    """Anything that runs a network: a stage."""
+
+    @property
+    def contract(self) -> Contract:
+        """What the inputs must be, and what the outputs are."""
+
+    def run(
+        self, inputs: Mapping[str, np.ndarray], taps: Sequence[str] = (), *, codes: bool = False
+    ) -> RunResult:
+        """Return the outputs and the tapped values for one set of inputs.
+
+        Args:
+            inputs: An array for each input of the contract, of its dtype and shape.
+            taps: Names of values to return as well.
+            codes: Whether to return integers as stored instead of real values (float32). A stage
+                that stores no codes returns its values.
+
+        Raises:
+            DataError: if an input is missing, unknown, or of another dtype or shape.
+            UsageError: if a tap's name is unknown.
+        """
+
+
+def contract_of(graph: Graph) -> Contract:
+    """Return the contract that a float graph has by itself: names, shapes and dtypes."""
+
+    def rows(names: Sequence[str]) -> tuple[TensorContract, ...]:
+        values = [graph.values[name] for name in names]
+        return tuple(TensorContract(value.name, value.shape, value.dtype) for value in values)
+
+    return Contract(rows(graph.inputs), rows(graph.outputs))
+
+
+def check_inputs(contract: Contract, inputs: Mapping[str, np.ndarray]) -> None:
+    """Refuse inputs that are not exactly what a contract says, all at once.
+
+    Raises:
+        DataError: if an input is missing, unknown, or of another dtype or shape.
+    """
+    wanted = {row.name: row for row in contract.inputs}
+    problems = [f"input '{name}' is missing" for name in wanted if name not in inputs]
+    problems += [f"there is no input '{name}'" for name in inputs if name not in wanted]
+    for name, row in wanted.items():
+        array = inputs.get(name)
+        if array is not None and (array.dtype.name, array.shape) != (row.dtype, row.shape):
+            problems.append(
+                f"input '{name}' is {array.dtype.name} {list(array.shape)}, "
+                f"it must be {row.dtype} {list(row.shape)}"
+            )
+    if problems:
+        takes = ", ".join(f"'{row.name}' {row.dtype} {list(row.shape)}" for row in contract.inputs)
+        raise DataError("; ".join(problems), hint=f"the network takes {takes}")
