@@ -1,0 +1,51 @@
+# The only entry: `make demo` and `make test` do all set-up by themselves.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+SOURCES := $(shell find native src -name '*.cc' -o -name '*.h' -o -name '*.inc' 2>/dev/null)
+# pip's CPU build of torch is the small one at exactly this version.
+TORCH  := torch==2.13.0
+
+.PHONY: demo test lint format type bench docs ci clean
+
+demo: $(VENV)/.tools
+	$(BIN)/bittrue demo --output demo
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n auto --dist worksteal
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check src tests bench examples
+	$(BIN)/ruff check src tests bench examples
+	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'native/*.cc' 'native/*.h')
+	$(BIN)/lint-imports --config .importlinter
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format src tests bench examples
+	$(BIN)/ruff check --fix src tests bench examples
+	$(BIN)/clang-format -i $$(git ls-files 'native/*.cc' 'native/*.h')
+
+type: $(VENV)/.dev
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev
+	$(BIN)/python bench/networks.py
+
+ci: lint type test
+
+clean:
+	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/.pip:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	touch $@
+
+$(VENV)/.tools: $(VENV)/.pip pyproject.toml CMakeLists.txt $(SOURCES)
+	$(BIN)/pip install --quiet --editable ".[tools]"
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.tools
+	$(BIN)/pip install --quiet $(TORCH)
+	$(BIN)/pip install --quiet --editable ".[tools,torch,dev]"
+	touch $@

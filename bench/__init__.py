@@ -1,0 +1,1 @@
+"""Benchmarks: networks through every stage, and their tasks' own figures."""

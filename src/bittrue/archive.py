@@ -1,0 +1,373 @@
+"""The archive, `model.bta`: everything known of one network, stage by stage, in one file.
+
+A zip of stored (never compressed) members: `manifest.json`, and safetensors files with the arrays.
+Opening one runs nothing that is in it, and unpacks nothing to disk (docs/format.md, "The archive").
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from bittrue.arith import QParams
+from bittrue.contract.preprocess import (
+    Preprocess,
+    preprocess_from_json,
+    preprocess_to_json,
+)
+from bittrue.errors import DataError, FormatError, UsageError
+from bittrue.files import write_atomically
+from bittrue.graph.model import Graph
+from bittrue.graph.text import graph_from_json, graph_to_json
+from bittrue.passes.history import History, history_from_json, history_to_json
+from bittrue.quant.model import QuantizedGraph, WeightCodes
+
+ARCHIVE_FORMAT = 1
+GRAPH_STAGES = ("native", "fp_optimized")
+MANIFEST = "manifest.json"
+MAX_MANIFEST = 64 << 20
+_TOOLS_HINT = 'pip install "bittrue[tools]"'
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The file that the network came from.
+
+    Args:
+        name: Its file name, for messages.
+        sha256: Of its bytes, in hex.
+        kind: "onnx", or "torch" where `onnx` was exported from a PyTorch module.
+        onnx: The network as ONNX, so that the `source` stage can be run from the archive alone.
+    """
+
+    name: str
+    sha256: str
+    kind: str
+    onnx: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """One network at every stage that it has reached.
+
+    Args:
+        name: The network's name.
+        source: Where it came from.
+        native: The graph as imported.
+        preprocess: By input name: what turns a picture into that input.
+        optimized: The graph after the float passes; None before `optimize`.
+        history: What the passes did; None before `optimize`.
+        quantized: The graph with its codes; None before `quantize`.
+        executable: The bytes of the .bte file; None before `compile`.
+        provenance: Versions and settings of each step, plain JSON values.
+    """
+
+    name: str
+    source: Source
+    native: Graph
+    preprocess: Mapping[str, Preprocess] = field(default_factory=dict)
+    optimized: Graph | None = None
+    history: History | None = None
+    quantized: QuantizedGraph | None = None
+    executable: bytes | None = None
+    provenance: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages that can be run, in the order of the ladder."""
+        found = ["source", "native"]
+        if self.optimized is not None:
+            found.append("fp_optimized")
+        if self.quantized is not None:
+            found.append("quantized")
+        if self.executable is not None:
+            found += ["bit_true", "compiled"]
+        return tuple(found)
+
+
+def sha256(data: bytes) -> str:
+    """Return the SHA-256 of bytes, in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+# --- writing -----------------------------------------------------------------------------------
+
+
+def save_archive(network: Network, path: str | Path) -> None:
+    """Write the archive to a temporary file beside `path`, then rename it into place.
+
+    Raises:
+        DataError: if the file cannot be written; an older file of that name is then untouched.
+        UsageError: if safetensors is not installed.
+    """
+    write_atomically(Path(path), archive_bytes(network))
+
+
+def archive_bytes(network: Network) -> bytes:
+    """Return the archive's bytes; the same network gives the same bytes."""
+    members: dict[str, bytes] = {"source.onnx": network.source.onnx}
+    manifest: dict[str, object] = {
+        "format": ARCHIVE_FORMAT,
+        "name": network.name,
+        "source": {
+            "name": network.source.name,
+            "sha256": network.source.sha256,
+            "kind": network.source.kind,
+        },
+        "stages": list(network.stages),
+        "preprocess": {name: preprocess_to_json(item) for name, item in network.preprocess.items()},
+        "provenance": dict(network.provenance),
+        "native": _pack_graph(network.native, "native", members),
+    }
+    if network.optimized is not None:
+        manifest["fp_optimized"] = _pack_graph(network.optimized, "fp_optimized", members)
+    if network.history is not None:
+        manifest["history"] = history_to_json(network.history)
+    if network.quantized is not None:
+        manifest["quantized"] = _pack_quantized(network.quantized, members)
+    if network.executable is not None:
+        members["compiled.bte"] = network.executable
+    manifest["members"] = {name: sha256(data) for name, data in members.items()}
+    return _zip_bytes({MANIFEST: _json_bytes(manifest), **members})
+
+
+def _json_bytes(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _zip_bytes(members: Mapping[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in members.items():
+            # A fixed time: the same network must give the same bytes.
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
+    return out.getvalue()
+
+
+def _pack_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
+    try:
+        from safetensors.numpy import save
+    except ImportError as why:
+        raise UsageError("archives need the package safetensors", hint=_TOOLS_HINT) from why
+    return bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
+
+
+def _pack_graph(graph: Graph, stage: str, members: dict[str, bytes]) -> dict[str, object]:
+    """Add the graph's constants to the members, by number: names may hold anything."""
+    names = list(graph.constants)
+    members[f"{stage}.safetensors"] = _pack_arrays(
+        {str(index): graph.constants[name] for index, name in enumerate(names)}
+    )
+    return {"graph": graph_to_json(graph), "constants": names}
+
+
+def _pack_quantized(quantized: QuantizedGraph, members: dict[str, bytes]) -> dict[str, object]:
+    """The quantised graph is fp_optimized's with codes, but its passes may have changed it."""
+    arrays: dict[str, np.ndarray] = {}
+    weights = list(quantized.weights)
+    for index, name in enumerate(weights):
+        item = quantized.weights[name]
+        arrays[f"codes{index}"], arrays[f"scale{index}"] = item.codes, item.scale
+        if item.input_scale is not None:
+            arrays[f"input{index}"] = item.input_scale
+    values = list(quantized.activations)
+    for index, name in enumerate(values):
+        arrays[f"activation{index}"] = quantized.activations[name].scale
+    members["weights.safetensors"] = _pack_arrays(arrays)
+    return {
+        **_pack_graph(quantized.graph, "quantized", members),
+        "weights": weights,
+        "activations": [
+            [name, quantized.activations[name].zero_point, quantized.activations[name].axis]
+            for name in values
+        ],
+        "float_values": sorted(quantized.float_values),
+        "ranges": {name: list(pair) for name, pair in quantized.ranges.items()},
+    }
+
+
+# --- reading -----------------------------------------------------------------------------------
+
+
+def open_archive(path: str | Path) -> Network:
+    """Return the network that an archive holds; nothing in it is executed.
+
+    Raises:
+        FormatError: if the file is damaged, hostile or of another format.
+        DataError: if it cannot be read.
+    """
+    where = str(path)
+    try:
+        data = Path(path).read_bytes()
+    except OSError as why:
+        raise DataError(
+            f"cannot be read: {why.strerror}", where=where, hint="check the path"
+        ) from why
+    return archive_from_bytes(data, path=where)
+
+
+def archive_from_bytes(data: bytes, *, path: str = "") -> Network:
+    """Return the network in an archive's bytes.
+
+    Raises:
+        FormatError: as `open_archive`.
+    """
+    members = _read_members(data, path)
+    manifest = _read_manifest(members, path)
+    try:
+        network = _unpack(manifest, members, path)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as why:
+        raise FormatError(
+            f"{MANIFEST} does not say what an archive must: {type(why).__name__} {why}",
+            path=path,
+            hint="write the archive again with `bittrue import`",
+        ) from why
+    return network
+
+
+def _read_members(data: bytes, path: str) -> dict[str, bytes]:
+    """Return every member; compressed or repeated ones are refused, so sizes stay bounded."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            rows = archive.infolist()
+            names = [row.filename for row in rows]
+            if len(set(names)) != len(names):
+                raise FormatError("a member's name is there twice", path=path)
+            for row in rows:
+                if row.compress_type != zipfile.ZIP_STORED or row.file_size > len(data):
+                    raise FormatError(
+                        f"member {row.filename!r} is compressed; archives hold stored members",
+                        path=path,
+                    )
+            return {row.filename: archive.read(row) for row in rows}
+    except (
+        zipfile.BadZipFile,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+        OSError,
+    ) as why:
+        raise FormatError(
+            f"not a readable archive: {why}", path=path, hint="the file is damaged; write it again"
+        ) from why
+
+
+def _read_manifest(members: Mapping[str, bytes], path: str) -> Mapping[str, object]:
+    text = members.get(MANIFEST, b"")
+    if not text or len(text) > MAX_MANIFEST:
+        raise FormatError(f"{MANIFEST} is missing, empty or too long", path=path)
+    try:
+        manifest = json.loads(text)
+    except (ValueError, RecursionError) as why:
+        raise FormatError(f"{MANIFEST} is not JSON: {why}", path=path) from why
+    if not isinstance(manifest, dict) or manifest.get("format") != ARCHIVE_FORMAT:
+        raise FormatError(
+            f"{MANIFEST} is not of archive format {ARCHIVE_FORMAT}",
+            path=path,
+            hint="write the archive again with this version of bittrue",
+        )
+    digests = manifest.get("members")
+    if not isinstance(digests, dict) or set(digests) != set(members) - {MANIFEST}:
+        raise FormatError("the members are not those that the manifest lists", path=path)
+    for name, digest in digests.items():
+        if sha256(members[name]) != digest:
+            raise FormatError(
+                f"member {name!r} has another sha256 than the manifest says", path=path
+            )
+    return manifest
+
+
+def _unpack(manifest: Mapping[str, object], members: Mapping[str, bytes], path: str) -> Network:
+    source, preprocess = _mapping(manifest["source"]), _mapping(manifest["preprocess"])
+    history = manifest.get("history")
+    network = Network(
+        name=str(manifest["name"]),
+        source=Source(
+            str(source["name"]), str(source["sha256"]), str(source["kind"]), members["source.onnx"]
+        ),
+        native=_unpack_graph(manifest["native"], "native", members, path),
+        preprocess={
+            name: preprocess_from_json(_mapping(item), path=path)
+            for name, item in preprocess.items()
+        },
+        history=None if history is None else history_from_json(history, path=path),
+        executable=members.get("compiled.bte"),
+        provenance=_mapping(manifest["provenance"]),
+    )
+    if "fp_optimized" in manifest:
+        graph = _unpack_graph(manifest["fp_optimized"], "fp_optimized", members, path)
+        network = replace(network, optimized=graph)
+    if "quantized" in manifest:
+        network = replace(
+            network, quantized=_unpack_quantized(manifest["quantized"], members, path)
+        )
+    return network
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{str(value)[:40]!r} is not an object")
+    return value
+
+
+def _sequence(value: object) -> list[object]:
+    if not isinstance(value, list):
+        raise TypeError(f"{str(value)[:40]!r} is not a list")
+    return value
+
+
+def _unpack_arrays(data: bytes, path: str) -> dict[str, np.ndarray]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+    except ImportError as why:
+        raise UsageError("archives need the package safetensors", hint=_TOOLS_HINT) from why
+    try:
+        arrays: dict[str, np.ndarray] = load(data)
+    except (SafetensorError, KeyError, ValueError) as why:
+        raise FormatError(f"an array member is damaged: {why}", path=path) from why
+    return arrays
+
+
+def _unpack_graph(data: object, stage: str, members: Mapping[str, bytes], path: str) -> Graph:
+    row = _mapping(data)
+    arrays = _unpack_arrays(members[f"{stage}.safetensors"], path)
+    names = [str(name) for name in _sequence(row["constants"])]
+    constants = {name: arrays[str(index)] for index, name in enumerate(names)}
+    return graph_from_json(_mapping(row["graph"]), constants, path=path)
+
+
+def _unpack_quantized(data: object, members: Mapping[str, bytes], path: str) -> QuantizedGraph:
+    row = _mapping(data)
+    arrays = _unpack_arrays(members["weights.safetensors"], path)
+    activations: dict[str, QParams] = {}
+    for index, entry in enumerate(_sequence(row["activations"])):
+        name, zero_point, axis = _sequence(entry)
+        if not isinstance(zero_point, int) or not isinstance(axis, int):
+            raise TypeError(f"activation {name!r} has no whole zero point and axis")
+        activations[str(name)] = QParams(arrays[f"activation{index}"], zero_point, axis)
+    weights = {
+        str(name): WeightCodes(
+            arrays[f"codes{index}"], arrays[f"scale{index}"], arrays.get(f"input{index}")
+        )
+        for index, name in enumerate(_sequence(row["weights"]))
+    }
+    ranges = {
+        name: (float(pair[0]), float(pair[1]))  # type: ignore[arg-type]
+        for name, pair in ((n, _sequence(p)) for n, p in _mapping(row["ranges"]).items())
+    }
+    return QuantizedGraph(
+        graph=_unpack_graph(data, "quantized", members, path),
+        activations=activations,
+        weights=weights,
+        float_values=frozenset(str(name) for name in _sequence(row["float_values"])),
+        ranges=ranges,
+    )

@@ -1,0 +1,411 @@
+"""The chain: one function a stage, each from a frozen Network to a new one that has gone further.
+
+source --import_model--> native --optimize--> fp_optimized --quantize--> quantized
+    --compile--> compiled (and bit_true, which runs the same program)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from bittrue import __version__
+from bittrue.archive import Network, Source, sha256
+from bittrue.contract.preprocess import (
+    Preprocess,
+    load_preprocess,
+    normalise,
+    preprocess_to_json,
+    raw_pixels,
+)
+from bittrue.contract.tensor import Contract
+from bittrue.engines.runner import Runner
+from bittrue.errors import DataError, UsageError
+from bittrue.graph.model import Graph
+from bittrue.passes.history import history_to_json
+from bittrue.quant.calibrate import Run, Sample, samples_from
+from bittrue.quant.model import QuantizedGraph
+from bittrue.stages import adapt, stage_contract
+
+Pictures = str | Path | Iterable[np.ndarray | Mapping[str, np.ndarray]]
+PreprocessLike = Preprocess | str | Path
+DEFAULT_SAMPLES = 64
+
+
+# --- source to native ----------------------------------------------------------------------------
+
+
+def import_model(
+    path: str | Path,
+    *,
+    weights: str | Path | None = None,
+    input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+    start: Sequence[str] = (),
+    end: Sequence[str] = (),
+    preprocess: PreprocessLike | Mapping[str, PreprocessLike] | None = None,
+) -> Network:
+    """Return a network from an ONNX file, or from a PyTorch module and its weights.
+
+    Args:
+        path: "model.onnx", or "module.py:factory" for PyTorch (extra `torch`); the factory is
+            called without arguments and returns the module.
+        weights: A state dict for the PyTorch module, read with weights_only.
+        input_shapes: By input name, for dimensions that the file leaves open. An input that has
+            preprocessing needs none.
+        start: Node or tensor names to start at; empty means the network's inputs.
+        end: Node or tensor names to end at; empty means the network's outputs.
+        preprocess: A Preprocess or a TOML file for the only input, or one for each by name.
+
+    Raises:
+        FormatError: if the file is damaged or no network.
+        UnsupportedError: if nodes cannot be handled; lists them all.
+        UsageError: if dimensions are open, or a name is unknown.
+    """
+    table = _preprocess_table(preprocess)
+    shapes = dict(input_shapes or {})
+    if ":" in str(path) and str(path).rpartition(":")[0].endswith(".py"):
+        source = _torch_source(str(path), weights, {**_network_shapes(table), **shapes})
+    else:
+        if weights is not None:
+            raise UsageError(
+                "--weights goes with a PyTorch module, not with an ONNX file",
+                where=str(path),
+                hint="give module.py:factory, or leave --weights out",
+            )
+        source = _onnx_source(Path(path))
+    graph = _to_graph(source, shapes, table, start, end)
+    return Network(
+        name=Path(source.name).stem.replace(":", "_"),
+        source=source,
+        native=graph,
+        preprocess=_bind(table, graph),
+        provenance={"import": {"bittrue": __version__, "start": list(start), "end": list(end)}},
+    )
+
+
+def _preprocess_table(
+    given: PreprocessLike | Mapping[str, PreprocessLike] | None,
+) -> dict[str, Preprocess]:
+    """Return the preprocessing by input name; "" stands for the only input."""
+    if given is None:
+        return {}
+    rows = given if isinstance(given, Mapping) else {"": given}
+    return {
+        name: item if isinstance(item, Preprocess) else load_preprocess(item)
+        for name, item in rows.items()
+    }
+
+
+def _network_shapes(table: Mapping[str, Preprocess]) -> dict[str, tuple[int, ...]]:
+    return {name: network_shape(item) for name, item in table.items() if name}
+
+
+def network_shape(preprocess: Preprocess) -> tuple[int, ...]:
+    """Return the shape of the network's input that a preprocessing makes, with the batch axis."""
+    height, width = preprocess.size
+    channels = 1 if preprocess.colour == "GRAY" else 3
+    if preprocess.layout == "NHWC":
+        return (1, height, width, channels)
+    return (1, channels, height, width)
+
+
+def _onnx_source(path: Path) -> Source:
+    try:
+        data = path.read_bytes()
+    except OSError as why:
+        raise DataError(
+            f"cannot be read: {why.strerror}", where=str(path), hint="check the path"
+        ) from why
+    return Source(path.name, sha256(data), "onnx", data)
+
+
+def _torch_source(
+    spec: str, weights: str | Path | None, shapes: Mapping[str, tuple[int, ...]]
+) -> Source:
+    from bittrue.importers.torch import export_torch
+
+    data = export_torch(spec, weights=weights, input_shapes=shapes)
+    name = f"{Path(weights).name if weights else Path(spec).name}"
+    return Source(name, sha256(data), "torch", data)
+
+
+def _to_graph(
+    source: Source,
+    shapes: Mapping[str, tuple[int, ...]],
+    table: Mapping[str, Preprocess],
+    start: Sequence[str],
+    end: Sequence[str],
+) -> Graph:
+    from bittrue.importers.onnx import import_onnx
+
+    wanted = dict(shapes)
+    names = _input_names(source) if table else []
+    for name, item in table.items():
+        target = name or (names[0] if len(names) == 1 else "")
+        if target in names:
+            wanted.setdefault(target, network_shape(item))
+    return import_onnx(source.onnx, input_shapes=wanted, start=start, end=end)
+
+
+def _input_names(source: Source) -> list[str]:
+    """Return the names of the inputs that the caller gives, as the file lists them."""
+    from bittrue.importers.onnx_file import parse
+
+    graph = parse(source.onnx, source.name).graph
+    constants = {row.name for row in graph.initializer}
+    return [row.name for row in graph.input if row.name not in constants]
+
+
+def _bind(table: Mapping[str, Preprocess], graph: Graph) -> dict[str, Preprocess]:
+    """Return the preprocessing by the graph's own input names, checked against their shapes."""
+    bound: dict[str, Preprocess] = {}
+    for name, item in table.items():
+        if name == "" and len(graph.inputs) != 1:
+            raise UsageError(
+                f"the network has {len(graph.inputs)} inputs: say which one is preprocessed",
+                hint=f"--preprocess NAME=FILE.toml with a name of {', '.join(graph.inputs)}",
+            )
+        target = name or graph.inputs[0]
+        if target not in graph.inputs:
+            raise UsageError(
+                f"the network has no input {target!r}",
+                hint=f"its inputs are {', '.join(graph.inputs)}",
+            )
+        shape, made = graph.values[target].shape, network_shape(item)
+        if shape != made:
+            raise UsageError(
+                f"the preprocessing makes {list(made)}, input {target!r} takes {list(shape)}",
+                hint="mend size, layout or colour in the preprocessing, or give --input-shape",
+            )
+        bound[target] = item
+    return bound
+
+
+# --- native to fp_optimized ----------------------------------------------------------------------
+
+
+def optimize(network: Network, *, normalize_inside: bool = True) -> Network:
+    """Return the network with its float passes done; later stages are dropped.
+
+    Args:
+        network: An imported network.
+        normalize_inside: Move each input's normalisation into the network, so that this stage and
+            the later ones take raw uint8 pixels [1, H, W, C]. Needs preprocessing; without it the
+            inputs stay as they are.
+    """
+    from bittrue.passes.pipeline import optimize as run_passes
+
+    inside = network.preprocess if normalize_inside else {}
+    done = run_passes(network.native, preprocess=dict(inside) or None)
+    return replace(
+        network,
+        optimized=done.graph,
+        history=done.history,
+        quantized=None,
+        executable=None,
+        provenance={
+            **network.provenance,
+            "optimize": {"bittrue": __version__, "normalize_inside": sorted(inside)},
+        },
+    )
+
+
+# --- fp_optimized to quantized -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Adapted(Sequence[Sample]):
+    """Calibration samples in the domain of fp_optimized, made when they are asked for."""
+
+    samples: Sequence[Sample]
+    contract: Contract
+    preprocess: Mapping[str, Preprocess]
+    seen: Callable[[int], None]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Sample:  # type: ignore[override]
+        if not 0 <= index < len(self.samples):
+            raise IndexError(index)
+        sample = self.samples[index]
+        self.seen(index)
+        given = sample if isinstance(sample, Mapping) else {"": np.asarray(sample)}
+        return adapt(given, self.contract, self.preprocess)
+
+
+def quantize(
+    network: Network,
+    calibration: Pictures,
+    *,
+    samples: int = DEFAULT_SAMPLES,
+    observer: str = "auto",
+    tail: str = "float",
+    rounding: str = "kernel-sum",
+    seen: Callable[[int], None] = lambda index: None,
+) -> Network:
+    """Return the network with codes chosen for every value; `optimize` runs first if it did not.
+
+    Args:
+        network: An imported or optimised network.
+        calibration: A folder of pictures (needs preprocessing) or of .npy and .npz files, one
+            .npy [n, ...] or .npz, or an iterable of arrays or of arrays by input name.
+        samples: At most this many are used, spread evenly.
+        observer: How ranges are found: a name of `bittrue.quant.observers.OBSERVERS`, or "auto",
+            which takes the one whose outputs come nearest to the float network's.
+        tail: "float" runs what does not fit 8 bits at the end of the network in float32;
+            "int8" forces codes everywhere they can be.
+        rounding: "kernel-sum" or "nearest", of weights.
+        seen: Called with the index of each sample that is read, for a progress bar.
+
+    Raises:
+        DataError: if the samples do not fit the network.
+        UsageError: if an option holds an unknown word.
+    """
+    from bittrue.quant.pipeline import quantize as run_quantize
+
+    if network.optimized is None:
+        network = optimize(network)
+    graph = network.optimized
+    if graph is None:
+        raise UsageError("the network could not be optimised")
+    contract = stage_contract(network, "fp_optimized")
+    listed = _calibration_samples(network, calibration, samples)
+    adapted = _Adapted(listed, contract, network.preprocess, seen)
+    quantized = run_quantize(
+        graph,
+        adapted,
+        run=_run(_float_runner(graph, contract)),
+        simulate=lambda candidate: _run(_simulate_runner(candidate, contract)),
+        observer=observer,
+        tail=tail,
+        rounding=rounding,
+        limit=samples,
+    )
+    settings = {
+        "bittrue": __version__,
+        "samples": min(len(listed), samples),
+        "observer": observer,
+        "tail": tail,
+        "rounding": rounding,
+    }
+    return replace(
+        network,
+        quantized=quantized,
+        executable=None,
+        provenance={**network.provenance, "quantize": settings},
+    )
+
+
+def _calibration_samples(network: Network, given: Pictures, limit: int) -> Sequence[Sample]:
+    if not isinstance(given, str | Path):
+        return list(given)
+    if len(network.preprocess) != 1:
+        return samples_from(given, limit=limit)
+    item = next(iter(network.preprocess.values()))
+    inside = network.optimized is not None and any(
+        network.optimized.values[name].dtype == "uint8" for name in network.optimized.inputs
+    )
+
+    def prepare(path: Path) -> np.ndarray:
+        raw = raw_pixels(item, path)
+        return raw if inside else normalise(item, raw)
+
+    return samples_from(given, prepare=prepare, limit=limit)
+
+
+def _float_runner(graph: Graph, contract: Contract) -> Runner:
+    from bittrue.engines.float_ import FloatRunner
+
+    return FloatRunner(graph, contract)
+
+
+def _simulate_runner(quantized: QuantizedGraph, contract: Contract) -> Runner:
+    from bittrue.engines.simulate import SimulateRunner
+
+    return SimulateRunner(quantized, contract)
+
+
+def _run(runner: Runner) -> Run:
+    """Return a runner as the plain function that the quantiser calls."""
+
+    def run(inputs: Mapping[str, np.ndarray], taps: Sequence[str]) -> Mapping[str, np.ndarray]:
+        done = runner.run(inputs, taps)
+        return {**done.outputs, **done.taps}
+
+    return run
+
+
+# --- quantized to compiled -----------------------------------------------------------------------
+
+
+def compile(network: Network) -> Network:
+    """Return the network with its executable.
+
+    Raises:
+        UsageError: if the network is not quantised yet.
+        UnsupportedError: if nodes have no integer form; lists them all.
+    """
+    from bittrue.compiler.fileformat import to_bytes
+    from bittrue.compiler.lower import compile_graph
+
+    if network.quantized is None:
+        raise UsageError(
+            "the network is not quantised yet",
+            where=network.name,
+            hint="bittrue quantize model.bta --calibrate pictures/ -o model.bta",
+        )
+    provenance = {
+        **network.provenance,
+        "compile": {"bittrue": __version__},
+        "source": {"name": network.source.name, "sha256": network.source.sha256},
+    }
+    told = {} if network.history is None else {"history": history_to_json(network.history)}
+    program = compile_graph(
+        network.quantized,
+        name=network.name,
+        inputs=stage_contract(network, "fp_optimized").inputs,
+        preprocess={name: preprocess_to_json(item) for name, item in network.preprocess.items()},
+        provenance={**provenance, **told},
+    )
+    return replace(network, executable=to_bytes(program), provenance=provenance)
+
+
+def build(
+    path: str | Path,
+    calibration: Pictures,
+    *,
+    weights: str | Path | None = None,
+    input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+    start: Sequence[str] = (),
+    end: Sequence[str] = (),
+    preprocess: PreprocessLike | Mapping[str, PreprocessLike] | None = None,
+    samples: int = DEFAULT_SAMPLES,
+) -> Network:
+    """Return a network taken through every stage in one go, with the default settings of each.
+
+    Args:
+        path: As `import_model`.
+        calibration: As `quantize`.
+        weights: As `import_model`.
+        input_shapes: As `import_model`.
+        start: As `import_model`.
+        end: As `import_model`.
+        preprocess: As `import_model`.
+        samples: As `quantize`.
+
+    Raises:
+        Error: as each of the steps.
+    """
+    network = import_model(
+        path,
+        weights=weights,
+        input_shapes=input_shapes,
+        start=start,
+        end=end,
+        preprocess=preprocess,
+    )
+    return compile(quantize(optimize(network), calibration, samples=samples))

@@ -1,0 +1,306 @@
+"""The commands that take a network from one stage to the next."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from bittrue import chain
+from bittrue.archive import Network, archive_bytes, open_archive
+from bittrue.cli.options import (
+    check_output,
+    json_option,
+    output_option,
+    preprocess_of,
+    shapes_of,
+)
+from bittrue.cli.output import emit_json, say, step
+from bittrue.compiler.fileformat import from_bytes
+from bittrue.errors import UsageError
+from bittrue.files import write_atomically
+from bittrue.report.contracts import contract_text
+from bittrue.report.tables import size
+from bittrue.stages import stage_contract
+
+Command = TypeVar("Command", bound=Callable[..., object])
+SCHEMA = "bittrue.network/1"
+
+
+def source_options(command: Command) -> Command:
+    """Add the options that say what to import and how."""
+    for option in reversed(
+        (
+            click.option("--weights", help="State dict of the PyTorch module, a .pt file."),
+            click.option(
+                "--input-shape",
+                "input_shapes",
+                multiple=True,
+                metavar="NAME=1,3,640,640",
+                help="Shape of an input whose file leaves it open.",
+            ),
+            click.option("--start", multiple=True, help="Node or tensor to start at."),
+            click.option("--end", multiple=True, help="Node or tensor to end at."),
+            click.option(
+                "--preprocess",
+                "preprocess",
+                multiple=True,
+                metavar="[NAME=]FILE.toml",
+                help="How a picture becomes the input.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def calibrate_options(command: Command) -> Command:
+    """Add the options that say how to quantise."""
+    for option in reversed(
+        (
+            click.option(
+                "--calibrate",
+                "calibration",
+                required=True,
+                help="Folder of pictures, or of .npy and .npz; or one .npy or .npz.",
+            ),
+            click.option(
+                "--samples",
+                default=chain.DEFAULT_SAMPLES,
+                show_default=True,
+                type=click.IntRange(1),
+                help="At most this many, spread evenly.",
+            ),
+            click.option(
+                "--observer", default="auto", show_default=True, help="How ranges are found."
+            ),
+            click.option(
+                "--tail",
+                type=click.Choice(["float", "int8"]),
+                default="float",
+                show_default=True,
+                help="What runs where 8 bits do not fit at the end.",
+            ),
+            click.option(
+                "--rounding",
+                type=click.Choice(["kernel-sum", "nearest"]),
+                default="kernel-sum",
+                show_default=True,
+                help="How weights are rounded.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@click.command(name="import")
+@click.argument("source")
+@source_options
+@output_option("Archive to write, model.bta.")
+@json_option(SCHEMA)
+def import_(
+    source: str,
+    weights: str | None,
+    input_shapes: tuple[str, ...],
+    start: tuple[str, ...],
+    end: tuple[str, ...],
+    preprocess: tuple[str, ...],
+    output: Path,
+    as_json: bool,
+) -> None:
+    """Import SOURCE, an ONNX file or module.py:factory, into an archive.
+
+    \b
+    Examples:
+      bittrue import model.onnx --preprocess pre.toml -o model.bta
+      bittrue import model.onnx --input-shape x=1,3,640,640 --end /head/Concat -o model.bta
+      bittrue import net.py:create --weights net.pt --input-shape input=1,3,64,64 -o net.bta
+    """
+    check_output(output)
+    with step("importing"):
+        network = chain.import_model(
+            source,
+            weights=weights,
+            input_shapes=shapes_of(input_shapes),
+            start=start,
+            end=end,
+            preprocess=preprocess_of(preprocess),
+        )
+    _write(network, output, as_json)
+
+
+@click.command()
+@click.argument("archive", type=click.Path(path_type=Path))
+@click.option(
+    "--normalize",
+    type=click.Choice(["inside", "outside"]),
+    default="inside",
+    show_default=True,
+    help="inside: later stages take raw uint8 pixels; needs preprocessing.",
+)
+@output_option("Archive to write; may be the one that is read.")
+@json_option(SCHEMA)
+def optimize(archive: Path, normalize: str, output: Path, as_json: bool) -> None:
+    """Run the float passes on ARCHIVE: fold, fuse, tidy, and take normalisation inside.
+
+    \b
+    Example:
+      bittrue optimize model.bta -o model.bta
+    """
+    check_output(output)
+    with step("optimising"):
+        network = chain.optimize(open_archive(archive), normalize_inside=normalize == "inside")
+    _write(network, output, as_json)
+
+
+@click.command()
+@click.argument("archive", type=click.Path(path_type=Path))
+@calibrate_options
+@output_option("Archive to write; may be the one that is read.")
+@json_option(SCHEMA)
+def quantize(
+    archive: Path,
+    calibration: str,
+    samples: int,
+    observer: str,
+    tail: str,
+    rounding: str,
+    output: Path,
+    as_json: bool,
+) -> None:
+    """Choose codes for every value of ARCHIVE from calibration samples.
+
+    \b
+    Example:
+      bittrue quantize model.bta --calibrate pictures/ -o model.bta
+    """
+    check_output(output)
+    network = _quantize(open_archive(archive), calibration, samples, observer, tail, rounding)
+    _write(network, output, as_json)
+
+
+@click.command(name="compile")
+@click.argument("archive", type=click.Path(path_type=Path))
+@output_option("model.bte writes the executable; model.bta the archive with it inside.")
+@json_option(SCHEMA)
+def compile_(archive: Path, output: Path, as_json: bool) -> None:
+    """Compile the quantised ARCHIVE to an executable for any CPU.
+
+    \b
+    Examples:
+      bittrue compile model.bta -o model.bte
+      bittrue compile model.bta -o model.bta
+    """
+    check_output(output)
+    with step("compiling"):
+        network = chain.compile(open_archive(archive))
+    _write(network, output, as_json)
+
+
+@click.command()
+@click.argument("source")
+@source_options
+@calibrate_options
+@click.option(
+    "-o",
+    "--output",
+    "outputs",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    required=True,
+    help="model.bte, model.bta, or both: give -o twice.",
+)
+@json_option(SCHEMA)
+def build(
+    source: str,
+    weights: str | None,
+    input_shapes: tuple[str, ...],
+    start: tuple[str, ...],
+    end: tuple[str, ...],
+    preprocess: tuple[str, ...],
+    calibration: str,
+    samples: int,
+    observer: str,
+    tail: str,
+    rounding: str,
+    outputs: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """Take SOURCE through every stage in one go: import, optimise, quantise, compile.
+
+    \b
+    Example:
+      bittrue build model.onnx --preprocess pre.toml --calibrate pictures/ -o model.bte
+    """
+    for path in outputs:
+        check_output(path)
+    with step("importing and optimising"):
+        network = chain.optimize(
+            chain.import_model(
+                source,
+                weights=weights,
+                input_shapes=shapes_of(input_shapes),
+                start=start,
+                end=end,
+                preprocess=preprocess_of(preprocess),
+            )
+        )
+    network = _quantize(network, calibration, samples, observer, tail, rounding)
+    with step("compiling"):
+        network = chain.compile(network)
+    for path in outputs:
+        _write(network, path, as_json)
+
+
+def _quantize(
+    network: Network, calibration: str, samples: int, observer: str, tail: str, rounding: str
+) -> Network:
+    """Quantise with a bar that counts the samples as they are read."""
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bars:
+        bar = bars.add_task("calibrating", total=samples)
+        return chain.quantize(
+            network,
+            calibration,
+            samples=samples,
+            observer=observer,
+            tail=tail,
+            rounding=rounding,
+            seen=lambda index: bars.update(bar, completed=index + 1),
+        )
+
+
+def _write(network: Network, path: Path, as_json: bool) -> None:
+    """Write an archive or an executable, by the ending of its name, and say what it is."""
+    if path.suffix == ".bte":
+        if network.executable is None:
+            raise UsageError(
+                "only a compiled network can be written as .bte",
+                where=str(path),
+                hint="name the output model.bta, or use `bittrue compile` or `bittrue build`",
+            )
+        data = network.executable
+    else:
+        data = archive_bytes(network)
+    write_atomically(path, data)
+    if as_json:
+        emit_json(
+            SCHEMA,
+            {
+                "path": str(path),
+                "bytes": len(data),
+                "name": network.name,
+                "stages": list(network.stages),
+            },
+        )
+        return
+    say(f"wrote {path} ({size(len(data))}): {network.name}, stages {', '.join(network.stages)}")
+    if network.executable is not None:
+        say(contract_text(from_bytes(network.executable).contract))
+    else:
+        say(contract_text(stage_contract(network, network.stages[-1])))

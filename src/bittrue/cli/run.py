@@ -1,0 +1,209 @@
+"""The commands that run something, or say whether it would: run, compare, check."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+import numpy as np
+
+from bittrue.cli.options import check_output, json_option
+from bittrue.cli.output import emit_json, say, step
+from bittrue.contract.buffers import check_buffers
+from bittrue.errors import DataError
+from bittrue.files import write_atomically
+from bittrue.parity.compare import Bound, make_side
+from bittrue.parity.compare import compare as compare_sides
+from bittrue.report.comparison import SCHEMA as COMPARE_SCHEMA
+from bittrue.report.comparison import comparison_json, comparison_text
+from bittrue.report.contracts import contract_text
+from bittrue.report.tables import shape, table
+from bittrue.settings import ISAS
+from bittrue.stages import (
+    LADDER,
+    adapt,
+    open_runner,
+    open_subject,
+    read_input,
+    split_reference,
+    stage_contract,
+)
+
+RUN_SCHEMA = "bittrue.run/1"
+CHECK_SCHEMA = "bittrue.check/1"
+DIFFERENT = 1
+
+
+@click.command()
+@click.argument("model")
+@click.option("--input", "input_", required=True, help="Picture, .npy, .npz, or raw bytes .bin.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write outputs as .npz.")
+@click.option("--tap", "taps", multiple=True, help="Also return this inner tensor.")
+@click.option("--codes", is_flag=True, help="Integers as stored, not the values they stand for.")
+@click.option("--isa", type=click.Choice(ISAS), default="auto", show_default=True)
+@click.option("--threads", type=click.IntRange(0), default=0, help="0: one a core.")
+@json_option(RUN_SCHEMA)
+def run(
+    model: str,
+    input_: str,
+    output: Path | None,
+    taps: tuple[str, ...],
+    codes: bool,
+    isa: str,
+    threads: int,
+    as_json: bool,
+) -> None:
+    """Run MODEL, an executable or FILE.bta[@STAGE], on one input.
+
+    Stages: source, native, fp_optimized, quantized, bit_true, compiled; the last one reached by
+    default. Pictures go through the model's own preprocessing. Float arrays given to an input
+    with a scale are quantised with that scale and zero point, after they were checked to fit.
+
+    \b
+    Examples:
+      bittrue run model.bte --input cat.jpg -o out.npz
+      bittrue run model.bta@quantized --input x.npy
+    """
+    if output is not None:
+        check_output(output)
+    path, stage = split_reference(model)
+    subject = open_subject(path)
+    runner = open_runner(subject, stage, isa=isa, threads=threads)
+    feeds = adapt(read_input(input_, subject.preprocess), runner.contract, subject.preprocess)
+    with step("running"):
+        done = runner.run(feeds, taps, codes=codes)
+    found = {**done.outputs, **done.taps}
+    if output is not None:
+        _save(output, found)
+    _show(stage or subject.stages[-1], found, output, as_json)
+
+
+def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    out = io.BytesIO()
+    # allow_pickle is off: these are plain arrays, and must stay so.
+    np.savez(out, allow_pickle=False, **arrays)
+    write_atomically(path, out.getvalue())
+
+
+def _show(stage: str, found: dict[str, np.ndarray], output: Path | None, as_json: bool) -> None:
+    rows = [_summary(name, array) for name, array in found.items()]
+    if as_json:
+        data = {"stage": stage, "path": None if output is None else str(output), "outputs": rows}
+        emit_json(RUN_SCHEMA, data)
+        return
+    say(f"stage {stage}")
+    columns = ("name", "shape", "dtype", "min", "max", "mean")
+    cells = [
+        (
+            str(r["name"]),
+            shape(found[str(r["name"])].shape),
+            str(r["dtype"]),
+            *(f"{r[k]:.6g}" for k in columns[3:]),
+        )
+        for r in rows
+    ]
+    say(table(columns, cells, right=columns[3:]))
+    if output is not None:
+        say(f"wrote {output}")
+
+
+def _summary(name: str, array: np.ndarray) -> dict[str, object]:
+    return {
+        "name": name,
+        "shape": list(array.shape),
+        "dtype": array.dtype.name,
+        "min": float(array.min()),
+        "max": float(array.max()),
+        "mean": float(array.mean(dtype=np.float64)),
+    }
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b")
+@click.option("--input", "input_", required=True, help="Picture, .npy, .npz, or raw bytes .bin.")
+@click.option("--max-relative", type=float, help="Bound: largest difference over largest value.")
+@click.option("--min-sqnr", type=float, help="Bound: least SQNR in dB.")
+@click.option("--exact", is_flag=True, help="Bound: every bit equal.")
+@click.option("--outputs-only", is_flag=True, help="Do not look at inner tensors.")
+@json_option(COMPARE_SCHEMA)
+def compare(
+    a: str,
+    b: str,
+    input_: str,
+    max_relative: float | None,
+    min_sqnr: float | None,
+    exact: bool,
+    outputs_only: bool,
+    as_json: bool,
+) -> None:
+    """Compare B with the reference A, each FILE[@STAGE], on the same input.
+
+    Exits with 0 when every output is within the bound and with 1 when one is not, is missing, or
+    nothing could be compared. Without a bound, that of the two stages holds: it is printed.
+
+    \b
+    Example:
+      bittrue compare model.bta@native model.bta@compiled --input cat.jpg
+    """
+    (path_a, stage_a), (path_b, stage_b) = split_reference(a), split_reference(b)
+    one, two = open_subject(path_a), open_subject(path_b)
+    given = read_input(input_, one.preprocess or two.preprocess)
+    with step("running both"):
+        found = compare_sides(
+            make_side(one, stage_a, given, preprocess_from=two),
+            make_side(two, stage_b, given, preprocess_from=one),
+            bound=_bound(max_relative, min_sqnr, exact),
+            inner=not outputs_only,
+        )
+    if as_json:
+        emit_json(COMPARE_SCHEMA, comparison_json(found))
+    else:
+        say(comparison_text(found))
+    if not found.same:
+        raise click.exceptions.Exit(DIFFERENT)
+
+
+def _bound(relative: float | None, sqnr: float | None, exact: bool) -> Bound | None:
+    if relative is None and sqnr is None and not exact:
+        return None
+    return Bound(relative=relative, sqnr_db=sqnr, exact=exact, why="given on the command line")
+
+
+@click.command()
+@click.argument("model")
+@click.option("--input", "input_", required=True, help="Picture, .npy, .npz, or raw bytes .bin.")
+@json_option(CHECK_SCHEMA)
+def check(model: str, input_: str, as_json: bool) -> None:
+    """Say whether an input would be right for MODEL, FILE[@STAGE]; nothing runs.
+
+    Exits with 0 when it fits (warnings may be printed) and with 5 when it does not.
+
+    \b
+    Example:
+      bittrue check model.bte --input x.npy
+    """
+    path, stage = split_reference(model)
+    subject = open_subject(path)
+    stage = stage or subject.stages[-1]
+    if stage in LADDER[-2:] or subject.network is None:
+        contract = subject.program().contract
+    else:
+        contract = stage_contract(subject.network, stage)
+    given = read_input(input_, subject.preprocess)
+    if set(given) == {""}:
+        given = {contract.inputs[0].name: given[""]}
+    findings = check_buffers(contract, given)
+    errors = [row for row in findings if row.severity == "error"]
+    if as_json:
+        rows: list[dict[str, object]] = [asdict(row) for row in findings]
+        emit_json(CHECK_SCHEMA, {"model": model, "fits": not errors, "findings": rows})
+    else:
+        say(contract_text(contract))
+        for row in findings:
+            say(f"{row.severity}: {row}")
+        say("does not fit" if errors else "fits")
+    if errors:
+        raise click.exceptions.Exit(DataError.exit_code)

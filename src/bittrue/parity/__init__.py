@@ -1,0 +1,1 @@
+"""How far two stages are apart, and where they part."""

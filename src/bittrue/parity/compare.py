@@ -1,0 +1,236 @@
+"""Compare two stages, of one file or of two, on the same input."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from bittrue.contract.tensor import TensorContract
+from bittrue.engines.runner import Runner
+from bittrue.errors import DataError
+from bittrue.parity.metrics import Difference, difference
+from bittrue.stages import LADDER, Subject, adapt, open_runner, tensors_by_origin
+
+FLOAT_STAGES = ("source", "native", "fp_optimized")
+#: Tensors fetched in one run: enough to be quick, few enough to bound memory on large pictures.
+TAPS_A_RUN = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What still counts as the same.
+
+    Args:
+        relative: Greatest absolute difference over the greatest absolute reference value.
+        sqnr_db: Least signal to noise ratio.
+        exact: Whether every element and code must be equal.
+        why: Where the bound comes from, for the report.
+    """
+
+    relative: float | None = None
+    sqnr_db: float | None = None
+    exact: bool = False
+    why: str = ""
+
+    def holds(self, d: Difference) -> bool:
+        """Return whether a difference is within the bound."""
+        if self.exact and not d.equal:
+            return False
+        if self.relative is not None and not d.relative <= self.relative:
+            return False
+        return self.sqnr_db is None or d.sqnr_db >= self.sqnr_db
+
+    def __str__(self) -> str:
+        """The bound in words."""
+        parts = ["every bit equal"] if self.exact else []
+        if self.relative is not None:
+            parts.append(f"largest difference at most {self.relative:g} of the largest value")
+        if self.sqnr_db is not None:
+            parts.append(f"SQNR at least {self.sqnr_db:g} dB")
+        return " and ".join(parts)
+
+
+#: The default bound of an edge, by the later of its two stages and then the earlier one.
+FLOAT_BOUND = Bound(relative=1e-4, why="float passes only reorder sums")
+QUANTISED_BOUND = Bound(sqnr_db=10.0, why="8 bits a value: below 10 dB something is wrong")
+EMULATED_BOUND = Bound(sqnr_db=20.0, why="the same codes up to rounding that grows with depth")
+EXACT_BOUND = Bound(exact=True, why="the same program: the same bits")
+
+
+def default_bound(first: str, second: str) -> Bound:
+    """Return the bound of a pair of stages, whichever comes first."""
+    early, late = sorted((first, second), key=LADDER.index)
+    if late in FLOAT_STAGES:
+        return FLOAT_BOUND
+    if early in ("bit_true", "compiled") or early == late:
+        return EXACT_BOUND
+    return EMULATED_BOUND if early == "quantized" else QUANTISED_BOUND
+
+
+@dataclass(frozen=True, slots=True)
+class TensorComparison:
+    """One pair of tensors: its figures, or why there are none."""
+
+    name: str
+    difference: Difference | None
+    within: bool
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What comparing two stages on one input showed.
+
+    Args:
+        reference: "FILE@STAGE" of the reference.
+        other: "FILE@STAGE" of what was compared with it.
+        bound: What counts as the same.
+        outputs: One row an output of either; a missing output is a row that is not within.
+        first: The first inner tensor over the bound, in running order; None if there is none.
+        inner_compared: How many inner tensors were compared.
+        inner_unmatched: How many inner tensors of the reference the other does not hold.
+    """
+
+    reference: str
+    other: str
+    bound: Bound
+    outputs: tuple[TensorComparison, ...]
+    first: TensorComparison | None
+    inner_compared: int
+    inner_unmatched: int
+
+    @property
+    def same(self) -> bool:
+        """Whether something was compared, and all of it is within the bound."""
+        return bool(self.outputs) and all(row.within for row in self.outputs) and not self.first
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a comparison: a subject at a stage, what runs it, and its inputs."""
+
+    subject: Subject
+    stage: str
+    runner: Runner
+    feeds: Mapping[str, np.ndarray]
+
+    @property
+    def label(self) -> str:
+        """The side as the user would write it."""
+        return f"{self.subject.path}@{self.stage}"
+
+
+def make_side(
+    subject: Subject,
+    stage: str,
+    given: Mapping[str, np.ndarray],
+    *,
+    runner: Runner | None = None,
+    preprocess_from: Subject | None = None,
+) -> Side:
+    """Return a side ready to run, its inputs brought into the stage's own domain.
+
+    Raises:
+        DataError: if the input does not fit the stage.
+        UsageError: if the subject has not reached the stage.
+    """
+    stage = stage or subject.stages[-1]
+    runner = runner or open_runner(subject, stage)
+    preprocess = subject.preprocess or (preprocess_from.preprocess if preprocess_from else {})
+    return Side(subject, stage, runner, adapt(given, runner.contract, preprocess))
+
+
+def compare(a: Side, b: Side, *, bound: Bound | None = None, inner: bool = True) -> Comparison:
+    """Return how far `b` is from `a`, output by output, and the first inner tensor that differs.
+
+    Args:
+        a: The reference.
+        b: What is compared with it.
+        bound: What counts as the same; by default that of the two stages.
+        inner: Whether to look at inner tensors too. They are matched by the source tensor that
+            both say they equal.
+
+    Raises:
+        DataError: if one side holds NaN where the other does not.
+    """
+    limit = bound or default_bound(a.stage, b.stage)
+    outputs = tuple(_compare_outputs(a, b, limit))
+    left = tensors_by_origin(a.subject, a.stage) if inner else {}
+    right = tensors_by_origin(b.subject, b.stage) if inner else {}
+    # In the order in which b makes them, each of b's tensors once.
+    pairs = list({right[key]: (key, left[key]) for key in right if key in left}.items())
+    unmatched = len(set(left.values()) - {mine for _, (_, mine) in pairs})
+    first, looked_at = _first_over(
+        a, b, limit, [(key, mine, theirs) for theirs, (key, mine) in pairs]
+    )
+    return Comparison(a.label, b.label, limit, outputs, first, looked_at, unmatched)
+
+
+def _compare_outputs(a: Side, b: Side, limit: Bound) -> Iterator[TensorComparison]:
+    mine, theirs = a.runner.run(a.feeds).outputs, b.runner.run(b.feeds).outputs
+    codes = _stored_codes(a, b)
+    for name in dict.fromkeys([*mine, *theirs]):
+        if name not in mine or name not in theirs:
+            lacking = b.label if name in mine else a.label
+            yield TensorComparison(name, None, False, f"missing in {lacking}")
+            continue
+        yield _compare_pair(name, mine[name], theirs[name], limit, codes.get(name))
+
+
+def _compare_pair(
+    name: str,
+    mine: np.ndarray,
+    theirs: np.ndarray,
+    limit: Bound,
+    codes: tuple[np.ndarray, np.ndarray] | None = None,
+) -> TensorComparison:
+    try:
+        found = difference(mine, theirs, codes)
+    except DataError as why:
+        return TensorComparison(name, None, False, why.message)
+    return TensorComparison(name, found, limit.holds(found))
+
+
+def _stored_codes(a: Side, b: Side) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return both sides' output codes, for outputs that both store alike."""
+    rows = {row.name: row for row in a.runner.contract.outputs}
+    alike = [row.name for row in b.runner.contract.outputs if _same_codes(rows.get(row.name), row)]
+    if not alike:
+        return {}
+    mine, theirs = (side.runner.run(side.feeds, codes=True).outputs for side in (a, b))
+    return {name: (mine[name], theirs[name]) for name in alike}
+
+
+def _same_codes(one: TensorContract | None, two: TensorContract) -> bool:
+    return (
+        one is not None
+        and two.scale is not None
+        and (one.dtype, one.scale, one.zero_point) == (two.dtype, two.scale, two.zero_point)
+    )
+
+
+def _first_over(
+    a: Side, b: Side, limit: Bound, pairs: list[tuple[str, str, str]]
+) -> tuple[TensorComparison | None, int]:
+    """Return the first pair over the bound, and how many pairs were looked at."""
+    looked_at = 0
+    for start in range(0, len(pairs), TAPS_A_RUN):
+        part = pairs[start : start + TAPS_A_RUN]
+        mine = a.runner.run(a.feeds, [row[1] for row in part]).taps
+        theirs = b.runner.run(b.feeds, [row[2] for row in part]).taps
+        for key, left, right in part:
+            looked_at += 1
+            row = _compare_pair(key, mine[left], theirs[right], limit)
+            if not row.within:
+                return row, looked_at
+    return None, looked_at
+
+
+def worst(rows: tuple[TensorComparison, ...]) -> float:
+    """Return the least SQNR of some rows in dB; -infinite if one has no figures."""
+    return min(
+        (row.difference.sqnr_db if row.difference else -math.inf for row in rows), default=-math.inf
+    )

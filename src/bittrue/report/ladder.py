@@ -1,0 +1,62 @@
+"""The ladder as text: each stage with its time and its difference from the one before."""
+
+from __future__ import annotations
+
+from bittrue.parity.compare import Comparison, TensorComparison
+from bittrue.parity.ladder import Ladder
+from bittrue.report.comparison import decibels
+from bittrue.report.tables import table
+
+
+def ladder_text(found: Ladder) -> str:
+    """Return one row a stage; the figures are those of its worst output."""
+    rows: list[tuple[str, ...]] = []
+    for index, rung in enumerate(found.rungs):
+        time = f"{rung.seconds * 1000:.1f}"
+        if index == 0:
+            rows.append((rung.stage, time, "-", "-", "-", "-", ""))
+            continue
+        rows.append((rung.stage, time, *_edge(found.edges[index - 1])))
+    columns = (
+        "stage",
+        "ms",
+        "max abs",
+        "SQNR dB",
+        "cosine",
+        "values that differ",
+        "against the stage before",
+    )
+    lines = [table(columns, rows, right=columns[1:6])]
+    first, last = found.rungs[0].stage, found.rungs[-1].stage
+    lines.append(f"{first} to {last}: {_sentence(found.whole)}")
+    return "\n".join(lines)
+
+
+def _worst(edge: Comparison) -> TensorComparison:
+    return min(
+        edge.outputs, key=lambda row: row.difference.sqnr_db if row.difference else float("-inf")
+    )
+
+
+def _edge(edge: Comparison) -> tuple[str, ...]:
+    row = _worst(edge)
+    if row.difference is None:
+        return ("-", "-", "-", "-", row.problem)
+    d = row.difference
+    verdict = "within: " if edge.same else "OVER: "
+    return (
+        f"{d.max_abs:.4g}",
+        decibels(d.sqnr_db),
+        f"{d.cosine:.6f}",
+        f"{d.differing:,} of {d.elements:,}",
+        verdict + str(edge.bound),
+    )
+
+
+def _sentence(edge: Comparison) -> str:
+    row = _worst(edge)
+    if row.difference is None:
+        return row.problem
+    d = row.difference
+    figures = f"SQNR {decibels(d.sqnr_db)} dB, cosine {d.cosine:.6f}, max abs {d.max_abs:.4g}"
+    return f"output '{row.name}' {figures}"

@@ -1,0 +1,37 @@
+"""The engine's tables are the compiler's, row by row."""
+
+from __future__ import annotations
+
+from bittrue import settings
+from bittrue.compiler.instructions import BINARY_FUNCTIONS, INSTRUCTIONS, UNARY_FUNCTIONS
+from bittrue.engines.native_library import (
+    InstructionRow,
+    available_isas,
+    float_functions,
+    instruction_rows,
+    kernel_rows,
+)
+
+
+def test_instruction_table_is_the_compilers() -> None:
+    assert instruction_rows() == tuple(
+        InstructionRow(row.name, row.code, row.inputs, row.outputs, row.params)
+        for row in INSTRUCTIONS
+    )
+
+
+def test_float_functions_are_the_compilers() -> None:
+    assert float_functions(1) == UNARY_FUNCTIONS
+    assert float_functions(2) == BINARY_FUNCTIONS
+
+
+def test_each_instruction_has_one_general_scalar_kernel() -> None:
+    general = [row.instruction for row in kernel_rows() if row.form == "general"]
+    scalar = [row.instruction for row in kernel_rows() if row.isa == "scalar"]
+    assert general == scalar == [row.name for row in INSTRUCTIONS]
+
+
+def test_instruction_sets_have_the_names_of_the_settings() -> None:
+    assert {row.isa for row in kernel_rows()} <= set(settings.ISAS)
+    assert available_isas()[0] == "scalar"
+    assert set(available_isas()) <= set(settings.ISAS)

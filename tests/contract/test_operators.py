@@ -1,0 +1,47 @@
+"""An operator or an instruction without one of its parts is named here."""
+
+from __future__ import annotations
+
+import pytest
+
+from bittrue.compiler.instructions import INSTRUCTIONS
+from bittrue.compiler.lower import LOWERINGS, NOT_LOWERED
+from bittrue.engines.emulate import EMULATORS
+from bittrue.engines.native_library import instruction_rows, kernel_rows
+from bittrue.graph.ops import OPS
+from bittrue.graph.reference import REFERENCE
+from bittrue.graph.shapes import SHAPES
+from bittrue.quant.target import TARGETS
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_each_operator_has_a_shape_rule_and_a_reference(op: str) -> None:
+    assert op in SHAPES
+    assert op in REFERENCE
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_each_operator_is_lowered_or_says_why_not(op: str) -> None:
+    assert (op in LOWERINGS) != (op in NOT_LOWERED)
+
+
+@pytest.mark.parametrize("op", LOWERINGS)
+def test_each_lowered_operator_has_a_quantisation_target(op: str) -> None:
+    assert op in {row.op for row in TARGETS}
+
+
+def test_no_part_is_there_for_an_operator_that_is_not() -> None:
+    for table in (SHAPES, REFERENCE, LOWERINGS, NOT_LOWERED):
+        assert set(table) <= set(OPS)
+
+
+@pytest.mark.parametrize("kind", [row.name for row in INSTRUCTIONS])
+def test_each_instruction_has_an_emulator_rule_and_a_scalar_kernel(kind: str) -> None:
+    assert kind in EMULATORS
+    assert ("scalar", kind) in {(row.isa, row.instruction) for row in kernel_rows()}
+
+
+def test_the_engine_has_the_same_instruction_table() -> None:
+    expected = [(r.name, r.code, r.inputs, r.outputs, r.params) for r in INSTRUCTIONS]
+    found = [(r.name, r.code, r.inputs, r.outputs, r.params) for r in instruction_rows()]
+    assert found == expected
