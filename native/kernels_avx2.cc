@@ -1,5 +1,6 @@
-// Convolutions for AVX2. Products of a code and a weight are summed in pairs by vpmaddwd on 16
-// bits, which is exact; vpmaddubsw would saturate (2 * 255 * 127 > 32767).
+// Kernels for AVX2: plain loops compiled for it, and convolutions. Products of a code and a weight
+// are summed in pairs by vpmaddwd on 16 bits, which is exact; vpmaddubsw would saturate (2 * 255 *
+// 127 > 32767).
 //
 // A tile is 16 output channels in two registers of 8 sums, in the order of pack.cc: packing the two
 // lane by lane gives 16 codes in their natural order.
@@ -9,6 +10,7 @@
 
 #include "conv_tiles.h"
 #include "kernels.h"
+#include "plain_loops.h"
 
 namespace bittrue {
 namespace {
@@ -148,6 +150,38 @@ void conv_dense_avx2(const void* args, int64_t begin, int64_t end) {
 
 void conv_depthwise_avx2(const void* args, int64_t begin, int64_t end) {
   run_units<Depthwise>(args, begin, end);
+}
+
+void add_avx2(const void* args, int64_t begin, int64_t end) { add_units(args, begin, end); }
+
+void mul_avx2(const void* args, int64_t begin, int64_t end) { mul_units(args, begin, end); }
+
+void f32_binary_avx2(const void* args, int64_t begin, int64_t end) {
+  f32_binary_units(args, begin, end);
+}
+
+void quantize_avx2(const void* args, int64_t begin, int64_t end) {
+  quantize_units(args, begin, end);
+}
+
+void dequantize_avx2(const void* args, int64_t begin, int64_t end) {
+  dequantize_units(args, begin, end);
+}
+
+void f32_unary_avx2(const void* args, int64_t begin, int64_t end) {
+  f32_unary_units(args, begin, end);
+}
+
+void max_pool_avx2(const void* args, int64_t begin, int64_t end) {
+  max_pool_units(args, begin, end);
+}
+
+void avg_pool_avx2(const void* args, int64_t begin, int64_t end) {
+  avg_pool_units(args, begin, end);
+}
+
+void f32_softmax_avx2(const void* args, int64_t begin, int64_t end) {
+  f32_softmax_units(args, begin, end);
 }
 
 void pad_words_avx2(const void* args, int64_t begin, int64_t end) {

@@ -10,8 +10,8 @@ namespace bittrue {
 namespace {
 
 // Shared by threads only where each part has at least this many element operations: below, waking
-// a thread takes longer than the work (about 5 us).
-constexpr int64_t PART_COST = 16384;
+// a thread takes about as long as the work (10 us).
+constexpr int64_t PART_COST = 65536;
 constexpr int64_t UNARY_RUN = 4096;
 constexpr int64_t BINARY_RUN = 16384;
 constexpr int64_t COPY_RUN = 65536;

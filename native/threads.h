@@ -2,6 +2,7 @@
 #ifndef BITTRUE_THREADS_H_
 #define BITTRUE_THREADS_H_
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
@@ -52,8 +53,9 @@ class Threads {
   std::mutex mutex_;
   std::condition_variable wake_, done_;
   Job job_{};
-  uint64_t generation_ = 0;
-  uint32_t pending_ = 0;
+  // Written under the mutex; atomic, so that a thread may watch them for a moment before it sleeps.
+  std::atomic<uint64_t> generation_{0};
+  std::atomic<uint32_t> pending_{0};
   bool stop_ = false;
   int owner_;  // process; after a fork the workers are gone
 };

@@ -274,9 +274,15 @@ def _border(g: Grower, x: str) -> str | None:
 
 
 def _norm_before(g: Grower, x: str) -> str | None:
-    """A map a channel behind an activation, before a convolution."""
-    active = g.b.add("Relu", x)
-    return _conv(g, _batch_norm(g, active) if g.flag() else _affine(g, active))
+    """A map a channel behind an activation, before a convolution, at times with a pool between."""
+    value = g.b.add("Relu", x)
+    if g.flag():
+        value = _batch_norm(g, value)
+    else:
+        shape = (g.b.shape(x)[1], 1, 1)
+        value = g.b.add("Mul", value, g.b.const(g.positive(*shape)))
+        value = g.b.add("Add", value, g.b.const(g.normal(*shape)))
+    return _conv(g, _pool(g, value) if g.flag() else value)
 
 
 def _resize(g: Grower, x: str) -> str | None:

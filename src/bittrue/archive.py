@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import struct
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -30,7 +31,6 @@ from bittrue.passes.history import History, history_from_json, history_to_json
 from bittrue.quant.model import QuantizedGraph, WeightCodes
 
 ARCHIVE_FORMAT = 1
-GRAPH_STAGES = ("native", "fp_optimized")
 MANIFEST = "manifest.json"
 MAX_MANIFEST = 64 << 20
 _TOOLS_HINT = 'pip install "bittrue[tools]"'
@@ -156,7 +156,8 @@ def _pack_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
         from safetensors.numpy import save
     except ImportError as why:
         raise UsageError("archives need the package safetensors", hint=_TOOLS_HINT) from why
-    return bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
+    # order="C" keeps a scalar a scalar; ascontiguousarray would give it an axis.
+    return bytes(save({name: np.asarray(array, order="C") for name, array in arrays.items()}))
 
 
 def _pack_graph(graph: Graph, stage: str, members: dict[str, bytes]) -> dict[str, object]:
@@ -223,7 +224,15 @@ def archive_from_bytes(data: bytes, *, path: str = "") -> Network:
     manifest = _read_manifest(members, path)
     try:
         network = _unpack(manifest, members, path)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as why:
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        IndexError,
+        OverflowError,
+        RecursionError,
+    ) as why:
         raise FormatError(
             f"{MANIFEST} does not say what an archive must: {type(why).__name__} {why}",
             path=path,
@@ -240,6 +249,9 @@ def _read_members(data: bytes, path: str) -> dict[str, bytes]:
             names = [row.filename for row in rows]
             if len(set(names)) != len(names):
                 raise FormatError("a member's name is there twice", path=path)
+            # Also of all together: entries that share bytes would multiply a small file.
+            if sum(row.file_size for row in rows) > len(data):
+                raise FormatError("its members are longer than the file", path=path)
             for row in rows:
                 if row.compress_type != zipfile.ZIP_STORED or row.file_size > len(data):
                     raise FormatError(
@@ -254,6 +266,8 @@ def _read_members(data: bytes, path: str) -> dict[str, bytes]:
         RuntimeError,
         ValueError,
         OSError,
+        struct.error,
+        OverflowError,
     ) as why:
         raise FormatError(
             f"not a readable archive: {why}", path=path, hint="the file is damaged; write it again"

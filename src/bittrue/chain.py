@@ -17,13 +17,12 @@ from bittrue.archive import Network, Source, sha256
 from bittrue.contract.preprocess import (
     Preprocess,
     load_preprocess,
-    normalise,
     preprocess_to_json,
     raw_pixels,
 )
 from bittrue.contract.tensor import Contract
 from bittrue.engines.runner import Runner
-from bittrue.errors import DataError, UsageError
+from bittrue.errors import UsageError
 from bittrue.graph.model import Graph
 from bittrue.passes.history import history_to_json
 from bittrue.quant.calibrate import Run, Sample, samples_from
@@ -100,25 +99,13 @@ def _preprocess_table(
 
 
 def _network_shapes(table: Mapping[str, Preprocess]) -> dict[str, tuple[int, ...]]:
-    return {name: network_shape(item) for name, item in table.items() if name}
-
-
-def network_shape(preprocess: Preprocess) -> tuple[int, ...]:
-    """Return the shape of the network's input that a preprocessing makes, with the batch axis."""
-    height, width = preprocess.size
-    channels = 1 if preprocess.colour == "GRAY" else 3
-    if preprocess.layout == "NHWC":
-        return (1, height, width, channels)
-    return (1, channels, height, width)
+    return {name: item.input_shape for name, item in table.items() if name}
 
 
 def _onnx_source(path: Path) -> Source:
-    try:
-        data = path.read_bytes()
-    except OSError as why:
-        raise DataError(
-            f"cannot be read: {why.strerror}", where=str(path), hint="check the path"
-        ) from why
+    from bittrue.importers.onnx_source import self_contained
+
+    data = self_contained(path)
     return Source(path.name, sha256(data), "onnx", data)
 
 
@@ -146,7 +133,7 @@ def _to_graph(
     for name, item in table.items():
         target = name or (names[0] if len(names) == 1 else "")
         if target in names:
-            wanted.setdefault(target, network_shape(item))
+            wanted.setdefault(target, item.input_shape)
     return import_onnx(source.onnx, input_shapes=wanted, start=start, end=end)
 
 
@@ -174,7 +161,7 @@ def _bind(table: Mapping[str, Preprocess], graph: Graph) -> dict[str, Preprocess
                 f"the network has no input {target!r}",
                 hint=f"its inputs are {', '.join(graph.inputs)}",
             )
-        shape, made = graph.values[target].shape, network_shape(item)
+        shape, made = graph.values[target].shape, item.input_shape
         if shape != made:
             raise UsageError(
                 f"the preprocessing makes {list(made)}, input {target!r} takes {list(shape)}",
@@ -306,15 +293,8 @@ def _calibration_samples(network: Network, given: Pictures, limit: int) -> Seque
     if len(network.preprocess) != 1:
         return samples_from(given, limit=limit)
     item = next(iter(network.preprocess.values()))
-    inside = network.optimized is not None and any(
-        network.optimized.values[name].dtype == "uint8" for name in network.optimized.inputs
-    )
-
-    def prepare(path: Path) -> np.ndarray:
-        raw = raw_pixels(item, path)
-        return raw if inside else normalise(item, raw)
-
-    return samples_from(given, prepare=prepare, limit=limit)
+    # Raw pixels: `adapt` brings them into the domain of the stage that is calibrated.
+    return samples_from(given, prepare=lambda path: raw_pixels(item, path), limit=limit)
 
 
 def _float_runner(graph: Graph, contract: Contract) -> Runner:

@@ -15,10 +15,9 @@ import numpy as np
 
 from bittrue.compiler.fileformat import from_bytes
 from bittrue.compiler.program import Program
-from bittrue.contract.buffers import check_buffers, raise_on_error
 from bittrue.contract.tensor import Contract
 from bittrue.engines.native import Engine
-from bittrue.engines.program_runner import ProgramRunner, to_codes
+from bittrue.engines.program_runner import ProgramRunner, accept
 from bittrue.errors import DataError
 
 
@@ -57,10 +56,11 @@ class Session:
         An array of the contract's own dtype goes in as it is. A float array given to an input
         with a scale is quantised by ``clip(rint(fl(x / scale)) + zero_point, 0, 255)`` with the
         input's scale and zero point. Nothing else is converted, and nothing is guessed: floats
-        that do not fit the input's range are refused.
+        that do not fit the input's range are refused. What only looks wrong, such as a black
+        picture, is logged as a warning.
 
         Args:
-            x: The input, or one array for each input by name.
+            x: The only input, or one array for each input by name.
             codes: Return integer outputs as stored; by default they become real values,
                 ``(code - zero_point) * scale`` in float32.
 
@@ -70,10 +70,7 @@ class Session:
         Raises:
             DataError: if a buffer does not fit; the message says why, and how to mend it.
         """
-        arrays = {self.contract.inputs[0].name: x} if isinstance(x, np.ndarray) else dict(x)
-        raise_on_error(check_buffers(self.contract, arrays))
-        feeds = {row.name: to_codes(row, arrays[row.name]) for row in self.contract.inputs}
-        return dict(self._runner.run(feeds, codes=codes).outputs)
+        return dict(self._runner.run(accept(self.contract, x), codes=codes).outputs)
 
     def close(self) -> None:
         """Free the engine's memory; the session cannot run afterwards."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,9 +13,10 @@ import numpy as np
 from bittrue.archive import Network, archive_from_bytes
 from bittrue.compiler.fileformat import MAGIC, from_bytes
 from bittrue.compiler.program import Program
-from bittrue.contract.buffers import check_buffers, raise_on_error
+from bittrue.contract.picture import PICTURES
 from bittrue.contract.preprocess import (
     Preprocess,
+    affine,
     denormalise,
     normalise,
     preprocess_from_json,
@@ -21,7 +24,7 @@ from bittrue.contract.preprocess import (
 )
 from bittrue.contract.tensor import Contract, TensorContract
 from bittrue.engines.emulate import Emulator
-from bittrue.engines.program_runner import ProgramRunner, to_codes
+from bittrue.engines.program_runner import ProgramRunner, accept
 from bittrue.engines.runner import Runner
 from bittrue.errors import DataError, FormatError, UsageError
 from bittrue.graph.model import Graph
@@ -30,7 +33,6 @@ from bittrue.suggest import did_you_mean
 #: Every stage, first to last; each is compared with the one before it.
 LADDER = ("source", "native", "fp_optimized", "quantized", "bit_true", "compiled")
 RAW_BYTES = (".bin", ".raw")
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff", ".gif")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +124,7 @@ def open_runner(
     Raises:
         UsageError: if the subject has not reached that stage.
     """
-    stage = stage or subject.stages[-1]
-    if stage not in subject.stages:
-        raise UsageError(
-            f"stage {stage!r} is not in the file; it holds {', '.join(subject.stages)}",
-            where=subject.path,
-            hint=_next_step(stage, subject.path),
-        )
+    stage = reached(subject, stage)
     if stage in ("bit_true", "compiled"):
         return _program_runner(subject, stage, isa, threads)
     if subject.network is None:
@@ -136,9 +132,27 @@ def open_runner(
     return _float_runner(subject.network, stage)
 
 
-def _next_step(stage: str, path: str) -> str:
+def reached(subject: Subject, stage: str = "") -> str:
+    """Return a stage that the subject has reached; the last one where none is named.
+
+    Raises:
+        UsageError: if the subject has not reached that stage.
+    """
+    stage = stage or subject.stages[-1]
+    if stage not in subject.stages:
+        raise UsageError(
+            f"stage {stage!r} is not in the file; it holds {', '.join(subject.stages)}",
+            where=subject.path,
+            hint=_next_step(stage, subject),
+        )
+    return stage
+
+
+def _next_step(stage: str, subject: Subject) -> str:
+    if subject.network is None:
+        return "give the archive (.bta) that the executable was compiled from"
     command = {"fp_optimized": "optimize", "quantized": "quantize"}.get(stage, "compile")
-    return f"bittrue {command} {path} --help says how to reach it"
+    return f"`bittrue {command} --help` says how to reach it"
 
 
 def _program_runner(subject: Subject, stage: str, isa: str, threads: int) -> ProgramRunner:
@@ -175,6 +189,18 @@ def stage_graph(network: Network, stage: str) -> Graph:
 # --- contracts of the float stages ---------------------------------------------------------------
 
 
+def contract_of_stage(subject: Subject, stage: str = "") -> Contract:
+    """Return the contract of a stage of a subject; of the last one where none is named.
+
+    Raises:
+        UsageError: if the subject has not reached that stage.
+    """
+    stage = reached(subject, stage)
+    if stage in LADDER[-2:] or subject.network is None:
+        return subject.program().contract
+    return stage_contract(subject.network, stage)
+
+
 def stage_contract(network: Network, stage: str) -> Contract:
     """Return the contract of a stage that runs in float; see `Program.contract` for the others."""
     graph = stage_graph(network, stage)
@@ -197,14 +223,25 @@ def _input_contract(graph: Graph, name: str, preprocess: Preprocess | None) -> T
     if row.dtype == "uint8":
         return replace(
             row,
-            layout="NHWC",
+            layout="NHWC" if row.shape == preprocess.raw_shape else preprocess.layout,
             colour=preprocess.colour,
             value_range=(0.0, 255.0),
             holds="raw pixels",
         )
     return replace(
-        row, layout=preprocess.layout, colour=preprocess.colour, holds="normalised values"
+        row,
+        layout=preprocess.layout,
+        colour=preprocess.colour,
+        value_range=normalised_range(preprocess),
+        holds="normalised values",
     )
+
+
+def normalised_range(preprocess: Preprocess) -> tuple[float, float]:
+    """Return the least and greatest value that normalised pixels can have, over all channels."""
+    offset, factor = affine(preprocess)
+    ends = np.concatenate([(0.0 - offset) * factor, (255.0 - offset) * factor])
+    return float(ends.min()), float(ends.max())
 
 
 # --- inputs, in the domain of each stage ---------------------------------------------------------
@@ -267,30 +304,36 @@ def adapt(
     Raises:
         DataError: if a buffer does not fit, before anything runs.
     """
+    if set(given) == {""} and len(contract.inputs) > 1:
+        return accept(contract, given[""])
+    return accept(contract, in_domain(given, contract, preprocess))
+
+
+def in_domain(
+    given: Mapping[str, np.ndarray], contract: Contract, preprocess: Mapping[str, Preprocess]
+) -> dict[str, np.ndarray]:
+    """Return what `adapt` would check: pixels or normalised values, as the contract asks."""
+    only = contract.inputs[0].name if len(contract.inputs) == 1 else ""
     rows = {row.name: row for row in contract.inputs}
-    named = {
-        (contract.inputs[0].name if name == "" and len(rows) == 1 else name): array
-        for name, array in given.items()
-    }
-    changed = {
+    named = {name or only: array for name, array in given.items()}
+    return {
         name: _to_domain(rows[name], array, preprocess.get(name)) if name in rows else array
         for name, array in named.items()
     }
-    raise_on_error(check_buffers(contract, changed))
-    return {name: to_codes(rows[name], array) for name, array in changed.items()}
 
 
 def _to_domain(row: TensorContract, array: np.ndarray, preprocess: Preprocess | None) -> np.ndarray:
-    if preprocess is None or array.dtype.name == row.dtype:
+    if preprocess is None or (array.dtype.name, array.shape) == (row.dtype, row.shape):
         return array
-    height, width = preprocess.size
-    channels = 1 if preprocess.colour == "GRAY" else 3
-    raw_shape = (1, height, width, channels)
-    if array.dtype == np.uint8 and array.shape == raw_shape and row.dtype == "float32":
+    raw_shape, network_shape = preprocess.raw_shape, preprocess.input_shape
+    is_raw = (array.dtype.name, array.shape) == ("uint8", raw_shape)
+    if is_raw and (row.dtype, row.shape) == (preprocess.dtype, network_shape):
         return normalise(preprocess, array)
-    network = raw_shape if preprocess.layout == "NHWC" else (1, channels, height, width)
-    if array.dtype == np.float32 and array.shape == network and row.holds == "raw pixels":
-        return denormalise(preprocess, array)
+    is_input = (array.dtype.name, array.shape) == (preprocess.dtype, network_shape)
+    if is_input and (row.dtype, row.shape) == ("uint8", raw_shape):
+        # Values that are no whole pixels stay: the check says more about them than this would.
+        with contextlib.suppress(DataError):
+            return denormalise(preprocess, array)
     return array
 
 
@@ -323,4 +366,17 @@ def tensors_by_origin(subject: Subject, stage: str) -> dict[str, str]:
             if name:
                 origins = graph.values[name].origin
                 found.update((item, item if stage == "source" else name) for item in origins)
+    return found
+
+
+def tensor_elements(subject: Subject, stage: str) -> dict[str, int]:
+    """Return how many elements each tensor that `tensors_by_origin` names has."""
+    if stage in ("bit_true", "compiled"):
+        return {row.name: math.prod(row.shape) for row in subject.program().tensors}
+    if subject.network is None:
+        return {}
+    values = stage_graph(subject.network, stage).values
+    found = {name: math.prod(value.shape) for name, value in values.items()}
+    if stage == "source":
+        found |= {item: found[name] for name, value in values.items() for item in value.origin}
     return found

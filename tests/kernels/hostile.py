@@ -24,7 +24,8 @@ HEADER = 192
 SECTION_TABLE = 56
 CONSTANTS = 6
 META_RULE = re.compile("META|the contract says|in the contract")
-#: What a 32-bit word becomes, besides itself plus and minus one and with its top bit turned.
+#: What is added to a 32-bit word, and what it becomes.
+DELTAS = (1, 2**32 - 1, 64, 2**32 - 64, 2**31)
 VALUES = (0, 1, 2, 255, 256, 2**15 + 1, 2**20, 2**31 - 1, 2**31, 2**32 - 1)
 #: A program is run only if its tensors are no larger than this, all together.
 MOST_BYTES = 2**22
@@ -60,25 +61,27 @@ def words(data: bytes) -> Iterator[int]:
 
 def damaged(data: bytes, rng: np.random.Generator, most: int) -> Iterator[bytes]:
     """Yield up to `most` files that differ from `data` in one word, and as many in two."""
-    places = list(words(data))
-    singles = [(at, value) for at in places for value in (*VALUES, None, -1, -2)]
+    singles = [
+        (at, value)
+        for at in words(data)
+        for value in (*VALUES, *((_word(data, at) + delta) % 2**32 for delta in DELTAS))
+    ]
     order = rng.permutation(len(singles))[:most]
     for first, second in zip(order, np.roll(order, 1), strict=True):
         yield changed(data, singles[first])
         yield changed(data, singles[first], singles[second])
 
 
-def changed(data: bytes, *changes: tuple[int, int | None]) -> bytes:
-    """Return the file with words changed: to a value, or (None, -1, -2) relative to the old one."""
+def changed(data: bytes, *changes: tuple[int, int]) -> bytes:
+    """Return the file with the words at some places changed."""
     made = bytearray(data)
     for at, value in changes:
-        (old,) = struct.unpack_from("<I", made, at)
-        if value is None:
-            value = old ^ 0x80000000
-        elif value < 0:
-            value = (old + (1 if value == -1 else -1)) % 2**32
         struct.pack_into("<I", made, at, value)
     return mended(made)
+
+
+def _word(data: bytes, at: int) -> int:
+    return int.from_bytes(data[at : at + 4], "little")
 
 
 def cut(data: bytes) -> Iterator[bytes]:

@@ -154,6 +154,31 @@ def conv_case(
 ) -> Case:
     """A CONV; every class of rows and columns has a bias of its own."""
     made = Builder()
+    x = made.tensor(shape.x)
+    y = add_conv(made, rng, shape, x, weight=weight, f32=f32, classes=classes)
+    return Case(made.program((x,), (y,)), (fill_codes(rng, shape.x, fill),))
+
+
+def conv_chain_case(rng: np.random.Generator, shapes: tuple[ConvShape, ...]) -> Case:
+    """Several CONVs, each on what the one before gives; the input is all 255."""
+    made = Builder()
+    x = y = made.tensor(shapes[0].x)
+    for shape in shapes:
+        y = add_conv(made, rng, shape, y)
+    return Case(made.program((x,), (y,)), (fill_codes(rng, shapes[0].x, "most"),))
+
+
+def add_conv(
+    made: Builder,
+    rng: np.random.Generator,
+    shape: ConvShape,
+    x: int,
+    *,
+    weight: np.ndarray | None = None,
+    f32: bool = False,
+    classes: tuple[int, int] = (1, 1),
+) -> int:
+    """Add a CONV on tensor `x`; return its output."""
     deep = shape.x[3] // shape.groups
     if weight is None:
         weight = rng.integers(-127, 128, (shape.outputs, *shape.kernel, deep), np.int8)
@@ -161,7 +186,6 @@ def conv_case(
     sums = np.abs(weight.astype(np.int64)).reshape(shape.outputs, -1).sum(1)
     steps = max(1.0, float(sums.max()) * 128 / np.sqrt(weight[0].size))
     bias = rng.integers(-int(steps) - 1, int(steps) + 1, (*classes, shape.outputs), np.int32)
-    x = made.tensor(shape.x)
     constants = (
         made.constant(weight),
         made.constant(bias),
@@ -173,7 +197,7 @@ def conv_case(
     limits = {"zero_point": 0, "lo": 0, "hi": 0} if f32 else codes(rng)
     params = {**shape.window(), "groups": shape.groups, **limits}
     made.step("CONV", (x, *constants), y, params)
-    return Case(made.program((x,), (y,)), (fill_codes(rng, shape.x, fill),))
+    return y
 
 
 def random_window(rng: np.random.Generator, channels: int) -> ConvShape:

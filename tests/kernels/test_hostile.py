@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 
 import numpy as np
@@ -10,11 +11,12 @@ import pytest
 from bittrue.compiler.fileformat import to_bytes
 from bittrue.engines.native import Engine
 from bittrue.errors import FormatError
-from tests.kernels.hostile import cases, cut, damaged, disagreement
+from tests.kernels.hostile import cases, changed, cut, damaged, disagreement
 
 CASES = cases(0)
 #: Damaged files of each program; `python -m tests.kernels.hostile 2000` tries many more.
 MOST = 40
+ARENA_AT = 24
 
 
 @pytest.mark.parametrize("name", sorted(CASES))
@@ -28,6 +30,14 @@ def test_readers_agree_on_damaged_files(name: str) -> None:
             found.append(said)
     assert not found
     assert counts["python refuses, engine refuses"] > MOST // 2
+
+
+def test_a_buffer_that_ends_one_step_after_the_arena_is_refused() -> None:
+    data = to_bytes(CASES["TABLE"].program)
+    (arena,) = struct.unpack_from("<Q", data, ARENA_AT)
+    Engine(data).close()
+    with pytest.raises(FormatError, match="ends after the arena"):
+        Engine(changed(data, (ARENA_AT, arena - 64)))
 
 
 @pytest.mark.parametrize("name", sorted(CASES))

@@ -9,10 +9,21 @@ import pytest
 
 from bittrue import settings
 from bittrue.compiler.fileformat import to_bytes
+from bittrue.compiler.instructions import BINARY_FUNCTIONS, BY_NAME, UNARY_FUNCTIONS
 from bittrue.engines.native import Engine
 from bittrue.engines.native_library import available_isas, kernel_rows
 from tests.kernels.check import check
-from tests.kernels.programs import CASES, FILLS, Case, ConvShape, conv_case, random_window
+from tests.kernels.programs import (
+    CASES,
+    FILLS,
+    Builder,
+    Case,
+    ConvShape,
+    conv_case,
+    conv_chain_case,
+    fill_codes,
+    random_window,
+)
 
 SEEDS = 12
 #: Output channels around tiles of 16 and 32, input channels around steps of 2 and 4.
@@ -37,6 +48,49 @@ def isa(request: pytest.FixtureRequest) -> str:
 def test_instruction_equals_its_rule(kind: str, isa: str) -> None:
     for seed in range(SEEDS):
         check(CASES[kind](np.random.default_rng([seed, len(kind)])), isa, 1 + seed % 2)
+
+
+@pytest.mark.parametrize("function", BINARY_FUNCTIONS)
+def test_float_functions_of_two_treat_zeros_infinities_and_nan_as_the_rule(
+    isa: str, function: str
+) -> None:
+    odd = np.array([0.0, -0.0, np.nan, np.inf, -np.inf, 1e-42, -1.5, 2.0], np.float32)
+    a, b = (side.reshape(-1).copy() for side in np.meshgrid(odd, odd))
+    made = Builder()
+    x, z, y = (made.tensor(a.shape, "float32") for _ in range(3))
+    made.step("F32_BINARY", (x, z), y, {"function": BINARY_FUNCTIONS.index(function)})
+    check(Case(made.program((x, z), (y,)), (a, b)), isa)
+
+
+@pytest.mark.parametrize("function", UNARY_FUNCTIONS)
+def test_float_functions_of_one_treat_odd_values_as_the_rule(isa: str, function: str) -> None:
+    odd = [0.0, -0.0, np.inf, -np.inf, 1e-42, -1e-42, 88.0, 89.0, -87.0, -88.0, 3e38, np.nan]
+    values = np.concatenate(
+        [np.array(odd, np.float32), np.linspace(-90, 90, 5001, dtype=np.float32)]
+    )
+    made = Builder()
+    x, y = (made.tensor(values.shape, "float32") for _ in range(2))
+    made.step("F32_UNARY", (x,), y, {"function": UNARY_FUNCTIONS.index(function)})
+    check(Case(made.program((x,), (y,)), (values,)), isa)
+
+
+def test_copies_that_write_a_place_twice_keep_the_last_whatever_the_threads() -> None:
+    """Rows of 4096 that start one element apart: place k holds row min(k, 63)'s."""
+    rows, length = 64, 4096
+    made = Builder()
+    x, y = made.tensor((rows, length)), made.tensor((rows * length,))
+    params = dict.fromkeys(BY_NAME["COPY"].params, 0) | {f"size_{axis}": 1 for axis in range(6)}
+    params |= {"size_4": rows, "src_stride_4": length, "dst_stride_4": 1}
+    params |= {"size_5": length, "src_stride_5": 1, "dst_stride_5": 1}
+    made.step("FILL", (), y, {"value": 0})
+    made.step("COPY", (x,), y, params)
+    codes = fill_codes(np.random.default_rng(13), (rows, length), "random")
+    want = np.zeros(rows * length, np.uint8)
+    for row in range(rows):
+        want[row : row + length] = codes[row]
+    with Engine(to_bytes(made.program((x,), (y,))), threads=4) as engine:
+        for _ in range(5):
+            assert np.array_equal(engine.run([codes])[0][0], want)
 
 
 @pytest.mark.parametrize("fill", FILLS)
@@ -168,6 +222,18 @@ def test_padding_too_wide_to_copy_goes_to_the_general_kernel(isa: str) -> None:
     shape = ConvShape((1, 2, 2, 3), 5, (2, 2), pad=(310, 310, 310, 310))
     kernel = check(conv_case(np.random.default_rng(9), shape), isa, threads=2)
     assert kernel == "conv_general_scalar"
+
+
+def test_borders_are_zero_whatever_an_earlier_copy_left(isa: str) -> None:
+    """Padded copies share their memory; the first layer here fills it with bytes that are not 0."""
+    ones = (1, 1, 1, 1)
+    shapes = (
+        ConvShape((1, 24, 24, 16), 17, (2, 2)),
+        ConvShape((1, 23, 23, 17), 17, (3, 3), (2, 2), pad=ones, groups=17),
+        ConvShape((1, 12, 12, 17), 33, (3, 5), (1, 2), pad=(2, 3, 1, 2)),
+        ConvShape((1, 13, 7, 33), 33, (5, 3), pad=ones, groups=33),
+    )
+    check(conv_chain_case(np.random.default_rng(12), shapes), isa)
 
 
 def test_results_do_not_depend_on_the_number_of_threads(isa: str) -> None:

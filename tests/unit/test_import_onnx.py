@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,65 +11,14 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from bittrue.engines.float_ import FloatRunner, OnnxRunner, ReferenceRunner
+from bittrue.engines.float_ import FloatRunner, OnnxRunner
 from bittrue.engines.runner import contract_of
 from bittrue.errors import ModelError, UnsupportedError, UsageError
-from bittrue.graph.model import Graph
 from bittrue.graph.verify import verify
+from bittrue.importers import onnx_build
 from bittrue.importers.onnx import import_onnx
 from bittrue.importers.onnx_ops import ONNX_OPS, REFUSED
-
-N = helper.make_node
-RNG = np.random.default_rng(7)
-
-
-def model(
-    nodes: Sequence[onnx.NodeProto],
-    outputs: Sequence[str] = ("y",),
-    *,
-    inputs: Mapping[str, Sequence[int | str]] | None = None,
-    opset: int = 13,
-    dtype: int = TensorProto.FLOAT,
-    **constants: object,
-) -> bytes:
-    """Bytes of a model with float inputs; constants are initialisers."""
-    rows = inputs if inputs is not None else {"x": (1, 3, 8, 8)}
-    graph = helper.make_graph(
-        list(nodes),
-        "net",
-        [helper.make_tensor_value_info(name, dtype, shape) for name, shape in rows.items()],
-        [onnx.ValueInfoProto(name=name) for name in outputs],
-        [numpy_helper.from_array(np.asarray(item), name) for name, item in constants.items()],
-    )
-    return helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8
-    ).SerializeToString()
-
-
-def floats(*shape: int) -> np.ndarray:
-    return RNG.standard_normal(shape).astype(np.float32)
-
-
-def imported(data: bytes, **options: object) -> Graph:
-    graph = import_onnx(data, **options)  # type: ignore[arg-type]
-    verify(graph)
-    return graph
-
-
-def ops(graph: Graph) -> list[str]:
-    return [node.op for node in graph.nodes]
-
-
-def agrees_with_source(data: bytes, graph: Graph) -> None:
-    """Our graph, in ONNX Runtime and in NumPy, gives what ONNX Runtime gives for the file."""
-    inputs = {name: floats(*graph.values[name].shape) for name in graph.inputs}
-    expected = OnnxRunner(data, contract_of(graph), threads=1).run(inputs).outputs
-    for runner in (FloatRunner(graph, threads=1), ReferenceRunner(graph)):
-        found = runner.run(inputs).outputs
-        assert list(found) == list(expected)
-        for name, array in expected.items():
-            np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-5)
-
+from tests.unit.onnx_models import N, agrees_with_source, floats, imported, model, ops
 
 # --- names -----------------------------------------------------------------------------------
 
@@ -258,7 +208,32 @@ def test_a_constant_of_an_unread_type_is_reported_by_the_node_that_reads_it() ->
 
 def test_a_constant_output_is_refused() -> None:
     with pytest.raises(ModelError, match="output 'y' is constant"):
-        import_onnx(model([N("Relu", ["w"], ["y"]), N("Abs", ["x"], ["z"])], ("y", "z"), w=floats(2)))
+        import_onnx(
+            model([N("Relu", ["w"], ["y"]), N("Abs", ["x"], ["z"])], ("y", "z"), w=floats(2))
+        )
+
+
+def test_many_large_constants_are_refused_before_they_fill_the_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nodes = [N("ConstantOfShape", ["s"], [f"c{index}"]) for index in range(3)]
+    nodes += [N("Sum", ["x", "c0", "c1", "c2"], ["y"])]
+    data = model(nodes, s=np.array([8, 8]))
+    assert ops(imported(data)) == ["Add"] * 3
+    monkeypatch.setattr(onnx_build, "TENSOR_BYTES_MAX", 3 * 8 * 8 * 4 - 1)
+    with pytest.raises(ModelError, match="computed so far"):
+        import_onnx(data)
+
+
+def test_without_onnx_the_line_that_installs_it_is_given() -> None:
+    code = (
+        "import sys; sys.modules['onnx'] = None\n"
+        "from bittrue.errors import UsageError\n"
+        "try:\n    import bittrue.importers.onnx\n"
+        "except UsageError as error:\n    print(error.hint)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == 'pip install "bittrue[tools]"'
 
 
 def test_a_huge_result_is_refused_before_it_is_made() -> None:
@@ -268,72 +243,6 @@ def test_a_huge_result_is_refused_before_it_is_made() -> None:
     nodes = [N("Range", ["a", "b", "c"], ["r"]), N("Add", ["x", "r"], ["y"])]
     with pytest.raises(ModelError, match="more than 2 GiB"):
         import_onnx(model(nodes, a=np.int64(0), b=np.int64(2**60), c=np.int64(1)))
-
-
-# --- forms of operators by opset -----------------------------------------------------------------
-
-
-def forms() -> list[tuple[str, list[onnx.NodeProto], int, dict[str, np.ndarray]]]:
-    pool = {"kernel_shape": [3, 3], "strides": [2, 2]}
-    conv = {"w": floats(4, 3, 3, 3)}
-    up = np.float32([1, 1, 2, 2])
-    return [
-        ("same_upper", [N("Conv", ["x", "w"], ["y"], auto_pad="SAME_UPPER", strides=[2, 2])], 11, conv),
-        ("same_lower", [N("Conv", ["x", "w"], ["y"], auto_pad="SAME_LOWER", strides=[2, 2])], 22, conv),
-        ("valid", [N("Conv", ["x", "w"], ["y"], auto_pad="VALID")], 9, conv),
-        ("transposed", [N("ConvTranspose", ["x", "v"], ["y"], auto_pad="SAME_UPPER", strides=[2, 2])], 11, {"v": floats(3, 2, 3, 3)}),
-        ("transposed_shape", [N("ConvTranspose", ["x", "v"], ["y"], output_shape=[16, 16], strides=[2, 2])], 11, {"v": floats(3, 2, 4, 4)}),
-        ("max_pool", [N("MaxPool", ["x"], ["y"], ceil_mode=1, pads=[1, 1, 1, 1], **pool)], 12, {}),
-        ("max_pool_same", [N("MaxPool", ["x"], ["y"], auto_pad="SAME_UPPER", **pool)], 9, {}),
-        ("average_pool", [N("AveragePool", ["x"], ["y"], count_include_pad=1, pads=[1, 0, 1, 0], **pool)], 10, {}),
-        ("average_dilated", [N("AveragePool", ["x"], ["y"], dilations=[2, 2], **pool)], 19, {}),
-        ("upsample", [N("Upsample", ["x", "s"], ["y"], mode="nearest")], 9, {"s": up}),
-        ("upsample_linear", [N("Upsample", ["x", "s"], ["y"], mode="linear")], 9, {"s": up}),
-        ("resize_10", [N("Resize", ["x", "s"], ["y"], mode="nearest")], 10, {"s": up / np.float32([1, 1, 3, 3])}),
-        ("resize_11", [N("Resize", ["x", "roi", "s"], ["y"], mode="linear")], 11, {"s": up * np.float32([1, 1, 1.3, 0.8]), "roi": np.float32([])}),
-        ("resize_sizes", [N("Resize", ["x", "", "", "n"], ["y"], mode="cubic", coordinate_transformation_mode="align_corners")], 13, {"n": np.array([1, 3, 5, 11])}),
-        ("resize_axes", [N("Resize", ["x", "", "s"], ["y"], axes=[2, 3], mode="nearest")], 18, {"s": np.float32([2, 3])}),
-        ("softmax_old", [N("Softmax", ["x"], ["y"], axis=1)], 11, {}),
-        ("softmax_new", [N("Softmax", ["x"], ["y"], axis=1)], 13, {}),
-        ("log_softmax_old", [N("LogSoftmax", ["x"], ["y"], axis=2)], 9, {}),
-        ("clip_attr", [N("Clip", ["x"], ["y"], min=-0.5, max=0.25)], 9, {}),
-        ("clip_input", [N("Clip", ["x", "", "hi"], ["y"])], 12, {"hi": np.float32(0.1)}),
-        ("pad_attr", [N("Pad", ["x"], ["y"], pads=[0, 0, 1, 2, 0, 0, -1, 1], value=2.0)], 10, {}),
-        ("pad_input", [N("Pad", ["x", "p", "v"], ["y"])], 13, {"p": np.array([0, 0, 1, 2, 0, 0, 0, 1]), "v": np.float32(2)}),
-        ("pad_axes", [N("Pad", ["x", "p", "", "a"], ["y"], mode="reflect")], 18, {"p": np.array([1, 2]), "a": np.array([-1])}),
-        ("pad_wrap", [N("Pad", ["x", "p"], ["y"], mode="wrap")], 19, {"p": np.array([0, 0, 1, 2, 0, 0, 1, 0])}),
-        ("slice_attr", [N("Slice", ["x"], ["y"], starts=[1, -3], ends=[9, 100], axes=[2, 3])], 9, {}),
-        ("slice_back", [N("Slice", ["x", "a", "b", "c", "d"], ["y"])], 13, {"a": np.array([-1]), "b": np.array([-(2**60)]), "c": np.array([3]), "d": np.array([-2])}),
-        ("split_attr", [N("Split", ["x"], ["p", "q"], axis=-1, split=[3, 5]), N("Concat", ["q", "p"], ["y"], axis=3)], 11, {}),
-        ("split_uneven", [N("Split", ["x"], ["p", "q", "r"], axis=2, num_outputs=3), N("Concat", ["r", "q", "p"], ["y"], axis=2)], 18, {}),
-        ("reduce_attr", [N("ReduceMean", ["x"], ["y"], axes=[-1, 2], keepdims=0)], 13, {}),
-        ("reduce_input", [N("ReduceMean", ["x", "a"], ["y"], keepdims=0)], 18, {"a": np.array([-1, 2])}),
-        ("reduce_sum_13", [N("ReduceSum", ["x", "a"], ["y"])], 13, {"a": np.array([1])}),
-        ("reduce_all", [N("ReduceSumSquare", ["x"], ["y"])], 13, {}),
-        ("reduce_nothing", [N("ReduceMax", ["x"], ["y"], noop_with_empty_axes=1)], 18, {}),
-        ("squeeze_11", [N("Squeeze", ["x"], ["s"], axes=[0]), N("Unsqueeze", ["s"], ["y"], axes=[-1, 0])], 11, {}),
-        ("squeeze_13", [N("Squeeze", ["x"], ["s"]), N("Unsqueeze", ["s", "a"], ["y"])], 13, {"a": np.array([0, 4])}),
-        ("flatten", [N("Flatten", ["x"], ["y"], axis=-2)], 13, {}),
-        ("batch_norm", [N("BatchNormalization", ["x", "s", "b", "b", "s"], ["y"], epsilon=0.01)], 9, {"s": np.float32([1, 2, 3]), "b": floats(3)}),
-        ("gemm", [N("Flatten", ["x"], ["f"]), N("Gemm", ["f", "w", "b"], ["y"], transB=1, alpha=0.5, beta=2.0)], 11, {"w": floats(4, 192), "b": floats(4)}),
-        ("chain", [N("Max", ["x", "c", "d"], ["m"]), N("Sum", ["m", "x", "c"], ["s"]), N("Mean", ["s", "x", "d"], ["y"])], 13, {"c": floats(3, 8, 8), "d": floats(1)}),
-        ("layer_norm", [N("LayerNormalization", ["x", "s", "b"], ["y"], axis=-1)], 17, {"s": floats(8), "b": floats(8)}),
-        ("instance_norm", [N("InstanceNormalization", ["x", "s", "b"], ["y"])], 9, {"s": floats(3), "b": floats(3)}),
-        ("group_norm", [N("GroupNormalization", ["x", "s", "b"], ["y"], num_groups=3)], 21, {"s": floats(3), "b": floats(3)}),
-        ("gelu", [N("Gelu", ["x"], ["y"], approximate="tanh")], 20, {}),
-        ("pow_int", [N("Pow", ["x", "e"], ["y"])], 13, {"e": np.int64(2)}),
-        ("expand", [N("Expand", ["x", "s"], ["y"])], 13, {"s": np.array([2, 1, 1, 8, 1])}),
-        ("conv_1d", [N("Reshape", ["x", "t"], ["r"]), N("Conv", ["r", "w"], ["y"], pads=[1, 1])], 13, {"t": np.array([1, 3, 64]), "w": floats(2, 3, 3)}),
-        ("conv_3d", [N("Reshape", ["x", "t"], ["r"]), N("Conv", ["r", "w"], ["y"], auto_pad="SAME_UPPER")], 13, {"t": np.array([1, 3, 4, 4, 4]), "w": floats(2, 3, 2, 2, 2)}),
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize(("nodes", "opset", "constants"), [row[1:] for row in forms()], ids=[row[0] for row in forms()])  # fmt: skip
-def test_each_form_gives_what_onnx_runtime_gives(
-    nodes: list[onnx.NodeProto], opset: int, constants: dict[str, np.ndarray]
-) -> None:
-    data = model(nodes, opset=opset, **constants)
-    agrees_with_source(data, imported(data))
 
 
 def test_every_row_of_the_table_has_an_opset_that_is_read() -> None:
@@ -346,14 +255,12 @@ def test_every_row_of_the_table_has_an_opset_that_is_read() -> None:
 
 
 def ladder() -> bytes:
-    names = ["x", "a", "b", "c", "y"]
     nodes = [
         N("Conv", ["x", "w"], ["a"], name="conv"),
         N("Relu", ["a"], ["b"], name="act"),
         N("Reshape", ["b", "s"], ["c"], name="flat"),
         N("Softmax", ["c"], ["y"], name="head"),
     ]
-    assert names
     return model(nodes, w=floats(4, 3, 3, 3), s=np.array([1, -1]))
 
 
@@ -428,6 +335,18 @@ def test_all_unsupported_nodes_are_reported_at_once_with_their_cuts() -> None:
     assert "indices" in rows["pool"].reason
     assert "--end r --end z" in error.value.hint
     assert imported(model(nodes, ("e", "p", "where", "k")), end=["r", "z"]).outputs == ("r", "z")
+
+
+def test_a_graph_is_never_told_to_end_at_an_input_or_a_constant() -> None:
+    nodes = [
+        N("Identity", ["x"], ["i"]),
+        N("Reshape", ["w", "to"], ["v"]),
+        N("Einsum", ["i", "v"], ["y"], equation="abcd,d->a"),
+    ]
+    with pytest.raises(UnsupportedError) as error:
+        import_onnx(model(nodes, w=floats(8, 1), to=np.array([8])))
+    assert error.value.nodes[0].cut_at == ()
+    assert "--end" not in error.value.hint
 
 
 @pytest.mark.parametrize(

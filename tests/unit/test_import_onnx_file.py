@@ -210,7 +210,7 @@ def network() -> onnx.ModelProto:
         N("MaxPool", ["b"], ["p"], kernel_shape=[2, 2], ceil_mode=1),
         N("Shape", ["p"], ["sh"]),
         N("Gather", ["sh", "zero"], ["n"]),
-        N("ConstantOfShape", ["to"], ["k"]),
+        N("ConstantOfShape", ["sh"], ["k"]),
         N("Reshape", ["p", "to"], ["f"]),
         N("Slice", ["b", "from", "upto", "axes"], ["sl"]),
         N("Resize", ["sl", "", "scales"], ["r"], mode="nearest"),

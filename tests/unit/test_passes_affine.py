@@ -200,6 +200,34 @@ def test_a_map_goes_through_a_transpose_into_the_convolution_behind() -> None:
     assert_equal(graph, after, atol=1e-3)
 
 
+POOL = {"kernel_shape": (2, 2), "strides": (2, 2), "dilations": (1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("op", "positive", "attrs", "folds"),
+    [
+        ("MaxPool", True, {"pads": (1, 1, 0, 0)}, True),
+        ("MaxPool", False, {"pads": (0,) * 4}, False),
+        ("AveragePool", False, {"pads": (1, 1, 0, 0), "count_include_pad": False}, True),
+        ("AveragePool", False, {"pads": (0,) * 4, "count_include_pad": True}, True),
+        ("AveragePool", True, {"pads": (1, 1, 0, 0), "count_include_pad": True}, False),
+    ],
+)
+def test_a_map_goes_through_a_pool_only_where_that_changes_nothing(
+    op: str, positive: bool, attrs: dict[str, object], folds: bool
+) -> None:
+    b = GraphBuilder()
+    scale = np.array([0.5, 1.5 if positive else -1.5])
+    norm = batch_norm(b, b.input("x", (1, 2, 6, 6)), scale)
+    pooled = b.add(op, norm, **POOL, **attrs)
+    graph = b.graph(b.conv(pooled, normal(2, 2, 3, 3), pads=(1, 1, 1, 1)))
+    after = fold_batch_norm(graph)
+    assert ops(after) == ([op, "Conv"] if folds else ["Mul", "Add", op, "Conv"])
+    assert_equal(graph, after)
+    if folds:
+        assert after.values[after.nodes[0].outputs[0]].origin == ()
+
+
 def test_factors_that_overflow_float32_are_not_folded() -> None:
     b = GraphBuilder()
     conv = b.conv(b.input("x", (1, 1, 2, 2)), np.full((1, 1, 1, 1), 1e30, np.float32))

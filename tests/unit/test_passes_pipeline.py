@@ -40,7 +40,7 @@ def test_the_drawn_graphs_give_every_pass_something_to_do(step: Pass) -> None:
         return step.run(graph) is not graph
 
     settings = hypothesis.settings(
-        max_examples=400,
+        max_examples=2000,
         derandomize=True,
         deadline=None,
         phases=[hypothesis.Phase.generate],

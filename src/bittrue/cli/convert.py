@@ -77,7 +77,10 @@ def calibrate_options(command: Command) -> Command:
                 help="At most this many, spread evenly.",
             ),
             click.option(
-                "--observer", default="auto", show_default=True, help="How ranges are found."
+                "--observer",
+                default="auto",
+                show_default=True,
+                help="How ranges are found: auto, minmax, percentile or mse.",
             ),
             click.option(
                 "--tail",
@@ -122,7 +125,7 @@ def import_(
       bittrue import model.onnx --input-shape x=1,3,640,640 --end /head/Concat -o model.bta
       bittrue import net.py:create --weights net.pt --input-shape input=1,3,64,64 -o net.bta
     """
-    check_output(output)
+    _check_outputs(output, executable=False)
     with step("importing"):
         network = chain.import_model(
             source,
@@ -132,7 +135,7 @@ def import_(
             end=end,
             preprocess=preprocess_of(preprocess),
         )
-    _write(network, output, as_json)
+    _write(network, output, as_json=as_json)
 
 
 @click.command()
@@ -153,10 +156,10 @@ def optimize(archive: Path, normalize: str, output: Path, as_json: bool) -> None
     Example:
       bittrue optimize model.bta -o model.bta
     """
-    check_output(output)
+    _check_outputs(output, executable=False)
     with step("optimising"):
         network = chain.optimize(open_archive(archive), normalize_inside=normalize == "inside")
-    _write(network, output, as_json)
+    _write(network, output, as_json=as_json)
 
 
 @click.command()
@@ -180,9 +183,9 @@ def quantize(
     Example:
       bittrue quantize model.bta --calibrate pictures/ -o model.bta
     """
-    check_output(output)
+    _check_outputs(output, executable=False)
     network = _quantize(open_archive(archive), calibration, samples, observer, tail, rounding)
-    _write(network, output, as_json)
+    _write(network, output, as_json=as_json)
 
 
 @click.command(name="compile")
@@ -197,10 +200,10 @@ def compile_(archive: Path, output: Path, as_json: bool) -> None:
       bittrue compile model.bta -o model.bte
       bittrue compile model.bta -o model.bta
     """
-    check_output(output)
+    _check_outputs(output, executable=True)
     with step("compiling"):
         network = chain.compile(open_archive(archive))
-    _write(network, output, as_json)
+    _write(network, output, as_json=as_json)
 
 
 @click.command()
@@ -238,8 +241,7 @@ def build(
     Example:
       bittrue build model.onnx --preprocess pre.toml --calibrate pictures/ -o model.bte
     """
-    for path in outputs:
-        check_output(path)
+    _check_outputs(*outputs, executable=True)
     with step("importing and optimising"):
         network = chain.optimize(
             chain.import_model(
@@ -254,8 +256,7 @@ def build(
     network = _quantize(network, calibration, samples, observer, tail, rounding)
     with step("compiling"):
         network = chain.compile(network)
-    for path in outputs:
-        _write(network, path, as_json)
+    _write(network, *outputs, as_json=as_json)
 
 
 def _quantize(
@@ -275,32 +276,35 @@ def _quantize(
         )
 
 
-def _write(network: Network, path: Path, as_json: bool) -> None:
-    """Write an archive or an executable, by the ending of its name, and say what it is."""
-    if path.suffix == ".bte":
-        if network.executable is None:
+def _check_outputs(*paths: Path, executable: bool) -> None:
+    """Refuse outputs before any work; only a compiled network can be an executable."""
+    for path in paths:
+        if path.suffix.lower() == ".bte" and not executable:
             raise UsageError(
                 "only a compiled network can be written as .bte",
                 where=str(path),
                 hint="name the output model.bta, or use `bittrue compile` or `bittrue build`",
             )
-        data = network.executable
-    else:
-        data = archive_bytes(network)
-    write_atomically(path, data)
+        check_output(path, ".bta", ".bte")
+
+
+def _write(network: Network, *paths: Path, as_json: bool) -> None:
+    """Write archives and executables, by the endings of their names, and say what they are."""
+    executable = network.executable or b""
+    files = [
+        (path, executable if path.suffix.lower() == ".bte" else archive_bytes(network))
+        for path in paths
+    ]
+    for path, data in files:
+        write_atomically(path, data)
+    stages = list(network.stages)
     if as_json:
-        emit_json(
-            SCHEMA,
-            {
-                "path": str(path),
-                "bytes": len(data),
-                "name": network.name,
-                "stages": list(network.stages),
-            },
-        )
+        rows = [{"path": str(path), "bytes": len(data)} for path, data in files]
+        emit_json(SCHEMA, {"name": network.name, "stages": stages, "files": rows})
         return
-    say(f"wrote {path} ({size(len(data))}): {network.name}, stages {', '.join(network.stages)}")
+    for path, data in files:
+        say(f"wrote {path} ({size(len(data))}): {network.name}, stages {', '.join(stages)}")
     if network.executable is not None:
         say(contract_text(from_bytes(network.executable).contract))
     else:
-        say(contract_text(stage_contract(network, network.stages[-1])))
+        say(contract_text(stage_contract(network, stages[-1])))

@@ -51,7 +51,7 @@ def changes(file: str, svg: Path | None, with_proof: bool, as_json: bool) -> Non
       bittrue changes model.bte --svg changes.svg
     """
     if svg is not None:
-        check_output(svg)
+        check_output(svg, ".svg")
     subject = open_subject(file)
     program = subject.program()
     found = changes_of(program, _history(subject))

@@ -4,33 +4,36 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import platform
 import sys
 import tempfile
 import traceback
-from pathlib import Path
 
 import click
 
 from bittrue import __version__, settings
 from bittrue.cli.output import show_error
-from bittrue.errors import Error, InternalError
+from bittrue.errors import DataError, Error, InternalError, UsageError
+from bittrue.suggest import did_you_mean
 
 INTERRUPTED = 130
 
-#: Each command and where it is, in the order of the help; loaded when it is called.
-COMMANDS: dict[str, tuple[str, str]] = {
-    "build": ("bittrue.cli.convert", "build"),
-    "import": ("bittrue.cli.convert", "import_"),
-    "optimize": ("bittrue.cli.convert", "optimize"),
-    "quantize": ("bittrue.cli.convert", "quantize"),
-    "compile": ("bittrue.cli.convert", "compile_"),
-    "run": ("bittrue.cli.run", "run"),
-    "compare": ("bittrue.cli.run", "compare"),
-    "check": ("bittrue.cli.run", "check"),
-    "inspect": ("bittrue.cli.explain", "inspect"),
-    "changes": ("bittrue.cli.explain", "changes"),
-    "demo": ("bittrue.cli.demo", "demo"),
+_CONVERT, _RUN, _EXPLAIN = "bittrue.cli.convert", "bittrue.cli.run", "bittrue.cli.explain"
+#: Each command, where it is, and what it is for, in the order of the help. A command's module is
+#: loaded when the command is called, not to show this table.
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "build": (_CONVERT, "build", "All stages in one go: source and pictures to executable."),
+    "import": (_CONVERT, "import_", "ONNX file or PyTorch module to archive (source, native)."),
+    "optimize": (_CONVERT, "optimize", "Float passes; normalisation moves inside (fp_optimized)."),
+    "quantize": (_CONVERT, "quantize", "Codes for every value, from samples (quantized)."),
+    "compile": (_CONVERT, "compile_", "Executable for any CPU (bit_true, compiled)."),
+    "run": (_RUN, "run", "Run an executable, or any stage of an archive."),
+    "compare": (_RUN, "compare", "How far two stages are apart, and where it starts."),
+    "check": (_RUN, "check", "Would this input be right? Nothing runs."),
+    "inspect": (_EXPLAIN, "inspect", "What a file holds: stages, contract, origin."),
+    "changes": (_EXPLAIN, "changes", "What became of each source layer, and where it lives."),
+    "demo": ("bittrue.cli.demo", "demo", "A real network and picture through all stages."),
 }
 
 
@@ -45,9 +48,37 @@ class LazyGroup(click.Group):
         """Load one command."""
         if cmd_name not in COMMANDS:
             return None
-        module, attribute = COMMANDS[cmd_name]
+        module, attribute, _ = COMMANDS[cmd_name]
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands from the table, without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; one that does not exist is answered with the nearest that does."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise UsageError(f"{args[0]!r} is no command", hint=did_you_mean(args[0], COMMANDS))
+        return super().resolve_command(ctx, args)
+
+
+class Once(logging.Filter):
+    """Lets each message through once: a sample is often read, and a stage run, several times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the message is new."""
+        text = record.getMessage()
+        new = text not in self._seen
+        self._seen.add(text)
+        return new
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -64,7 +95,10 @@ def cli() -> None:
     5 bad input or data; 6 device; 70 a bug in bittrue; 130 interrupted.
     """
     level = settings.get("BITTRUE_LOG").upper()
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", force=True)
+    handler = logging.StreamHandler()
+    handler.addFilter(Once())
+    shown = "%(levelname)s %(name)s: %(message)s" if level in ("DEBUG", "INFO") else "%(message)s"
+    logging.basicConfig(level=level, format=shown, force=True, handlers=[handler])
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -89,8 +123,12 @@ def run_command(arguments: list[str] | None = None) -> int:
         show_error(why)
         return why.exit_code
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has left: no complaint, no traceback
+        # The reader of our output has left: no complaint, not even from the last flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except MemoryError:
+        click.echo("error: not enough memory\n  next: close other programs, or run fewer", err=True)
+        return DataError.exit_code
     except Exception as why:
         return _report_bug(why, arguments)
 
@@ -102,13 +140,19 @@ def _report_bug(why: Exception, arguments: list[str] | None) -> int:
         f"bittrue {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
         f"command: bittrue {' '.join(words)}\n\n{traceback.format_exc()}"
     )
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="bittrue-bug-", suffix=".txt", delete=False
-    ) as report:
-        report.write(text)
+    place = "the text below"
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="bittrue-bug-", suffix=".txt", delete=False
+        ) as report:
+            report.write(text)
+        place, text = report.name, ""
+    except OSError:
+        pass  # a full disk must not hide the bug
     click.echo(
         f"error: a bug in bittrue: {type(why).__name__}: {why}\n"
-        f"  next: please report it with {Path(report.name)}, and the model if you can share it",
+        f"  next: please report it with {place}, and the model if you can share it\n{text}",
         err=True,
+        nl=False,
     )
     return InternalError.exit_code

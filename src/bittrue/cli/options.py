@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ import click
 from bittrue.errors import DataError, UsageError
 
 Command = TypeVar("Command", bound=Callable[..., object])
+Value = TypeVar("Value")
+_DIMENSION = re.compile("[1-9][0-9]{0,9}")
 
 
 def output_option(text: str) -> Callable[[Command], Command]:
@@ -30,17 +33,20 @@ def shapes_of(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
     Raises:
         UsageError: if a text has another form.
     """
-    return dict(_shape_of(text) for text in texts)
+    return _distinct([_shape_of(text) for text in texts], "--input-shape")
+
+
+def _distinct(pairs: Sequence[tuple[str, Value]], option: str) -> dict[str, Value]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise UsageError(f"{option} names an input twice", hint="give each input once")
+    return found
 
 
 def _shape_of(text: str) -> tuple[str, tuple[int, ...]]:
     name, equals, dims = text.rpartition("=")
     parts = dims.split(",")
-    if (
-        not equals
-        or not name
-        or not all(part.isascii() and part.isdigit() and int(part) for part in parts)
-    ):
+    if not equals or not name or not all(_DIMENSION.fullmatch(part) for part in parts):
         raise UsageError(
             f"--input-shape {text!r} has another form than NAME=1,3,640,640",
             hint="give the input's name, =, and whole numbers of at least 1 with commas between",
@@ -64,15 +70,26 @@ def preprocess_of(texts: Sequence[str]) -> Mapping[str, Path] | Path | None:
             "several --preprocess files need the names of their inputs",
             hint="write --preprocess NAME=FILE.toml for each",
         )
-    return {name: Path(file) for name, _, file in pairs}
+    return _distinct([(name, Path(file)) for name, _, file in pairs], "--preprocess")
 
 
-def check_output(path: Path) -> None:
+def check_output(path: Path, *endings: str) -> None:
     """Refuse an output that cannot be written now, not after minutes of work.
+
+    Args:
+        path: What is to be written.
+        endings: That its name may have: the kind of file is chosen by it.
 
     Raises:
         DataError: if the folder is missing or not writable.
+        UsageError: if the name has another ending.
     """
+    if path.suffix.lower() not in endings:
+        raise UsageError(
+            f"the name ends in {path.suffix!r}, not in {' or '.join(endings)}",
+            where=str(path),
+            hint=f"name it {path.with_suffix('').name or 'model'}{endings[0]}",
+        )
     if path.is_dir():
         raise DataError("is a folder", where=str(path), hint="name a file in it")
     try:

@@ -33,11 +33,9 @@ def emit_json(schema: str, data: Mapping[str, object]) -> None:
     click.echo(json.dumps({"schema": schema, **data}, indent=2, default=_plain, allow_nan=False))
 
 
-def number(value: float | None) -> float | str | None:
-    """Return a number as JSON can hold it: infinities and NaN as their names."""
-    if value is None or math.isfinite(value):
-        return value
-    return str(value)
+def number(value: object) -> object:
+    """Return a value as JSON can hold it: infinities and NaN as their names."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain(value: object) -> object:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import math
+import zipfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,9 +12,10 @@ import click
 import numpy as np
 
 from bittrue.cli.options import check_output, json_option
-from bittrue.cli.output import emit_json, say, step
+from bittrue.cli.output import emit_json, number, say, step
 from bittrue.contract.buffers import check_buffers
-from bittrue.errors import DataError
+from bittrue.contract.picture import PICTURES
+from bittrue.errors import DataError, UsageError
 from bittrue.files import write_atomically
 from bittrue.parity.compare import Bound, make_side
 from bittrue.parity.compare import compare as compare_sides
@@ -22,13 +25,13 @@ from bittrue.report.contracts import contract_text
 from bittrue.report.tables import shape, table
 from bittrue.settings import ISAS
 from bittrue.stages import (
-    LADDER,
     adapt,
+    contract_of_stage,
+    in_domain,
     open_runner,
     open_subject,
     read_input,
     split_reference,
-    stage_contract,
 )
 
 RUN_SCHEMA = "bittrue.run/1"
@@ -67,7 +70,7 @@ def run(
       bittrue run model.bta@quantized --input x.npy
     """
     if output is not None:
-        check_output(output)
+        check_output(output, ".npz")
     path, stage = split_reference(model)
     subject = open_subject(path)
     runner = open_runner(subject, stage, isa=isa, threads=threads)
@@ -82,14 +85,19 @@ def run(
 
 def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
     out = io.BytesIO()
-    # allow_pickle is off: these are plain arrays, and must stay so.
-    np.savez(out, allow_pickle=False, **arrays)
+    # Not numpy.savez: it takes names as keyword arguments, and a tensor may be called "file".
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            member = io.BytesIO()
+            np.lib.format.write_array(member, array, allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue())
     write_atomically(path, out.getvalue())
 
 
 def _show(stage: str, found: dict[str, np.ndarray], output: Path | None, as_json: bool) -> None:
     rows = [_summary(name, array) for name, array in found.items()]
     if as_json:
+        rows = [{key: number(item) for key, item in row.items()} for row in rows]
         data = {"stage": stage, "path": None if output is None else str(output), "outputs": rows}
         emit_json(RUN_SCHEMA, data)
         return
@@ -110,13 +118,16 @@ def _show(stage: str, found: dict[str, np.ndarray], output: Path | None, as_json
 
 
 def _summary(name: str, array: np.ndarray) -> dict[str, object]:
+    some = array if array.size else np.full(1, np.nan)
+    with np.errstate(invalid="ignore", over="ignore"):  # infinities: their mean is NaN, and shown
+        mean = float(some.mean(dtype=np.float64))
     return {
         "name": name,
         "shape": list(array.shape),
         "dtype": array.dtype.name,
-        "min": float(array.min()),
-        "max": float(array.max()),
-        "mean": float(array.mean(dtype=np.float64)),
+        "min": float(some.min()),
+        "max": float(some.max()),
+        "mean": mean,
     }
 
 
@@ -169,6 +180,12 @@ def compare(
 def _bound(relative: float | None, sqnr: float | None, exact: bool) -> Bound | None:
     if relative is None and sqnr is None and not exact:
         return None
+    for name, value in (("--max-relative", relative), ("--min-sqnr", sqnr)):
+        if value is not None and not (math.isfinite(value) and value >= 0):
+            raise UsageError(
+                f"{name} {value} is no bound",
+                hint="give a finite number of at least 0; --exact asks for every bit",
+            )
     return Bound(relative=relative, sqnr_db=sqnr, exact=exact, why="given on the command line")
 
 
@@ -179,6 +196,7 @@ def _bound(relative: float | None, sqnr: float | None, exact: bool) -> Bound | N
 def check(model: str, input_: str, as_json: bool) -> None:
     """Say whether an input would be right for MODEL, FILE[@STAGE]; nothing runs.
 
+    A picture goes through the model's own preprocessing first; arrays are looked at as they are.
     Exits with 0 when it fits (warnings may be printed) and with 5 when it does not.
 
     \b
@@ -187,15 +205,11 @@ def check(model: str, input_: str, as_json: bool) -> None:
     """
     path, stage = split_reference(model)
     subject = open_subject(path)
-    stage = stage or subject.stages[-1]
-    if stage in LADDER[-2:] or subject.network is None:
-        contract = subject.program().contract
-    else:
-        contract = stage_contract(subject.network, stage)
+    contract = contract_of_stage(subject, stage)
     given = read_input(input_, subject.preprocess)
-    if set(given) == {""}:
-        given = {contract.inputs[0].name: given[""]}
-    findings = check_buffers(contract, given)
+    if Path(input_).suffix.lower() in PICTURES:
+        given = in_domain(given, contract, subject.preprocess)
+    findings = check_buffers(contract, given.get("", given))
     errors = [row for row in findings if row.severity == "error"]
     if as_json:
         rows: list[dict[str, object]] = [asdict(row) for row in findings]

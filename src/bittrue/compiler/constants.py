@@ -284,6 +284,8 @@ def min_max_qparams(values: NDArray[np.floating]) -> QParams:
     low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
     if not np.isfinite(high - low):
         raise Refusal("a constant holds a value that is not finite")
-    scale = np.float32(max((high - low) / CODE_MAX, float(np.finfo(np.float32).tiny)))
+    # A constant of zeros has any scale; 1 leaves its multiplier far from the limits.
+    tiny = float(np.finfo(np.float32).tiny)
+    scale = np.float32(max((high - low) / CODE_MAX, tiny) if high > low else 1.0)
     zero = int(np.clip(np.rint(-low / np.float64(scale)), 0, CODE_MAX))
     return QParams(np.array([scale], np.float32), zero)

@@ -161,8 +161,10 @@ def _place_inputs(low: Lowering) -> list[UnsupportedNode]:
         except Refusal as why:
             refused.append(UnsupportedNode(name, "input", str(why)))
             low.stand_in(name)
-    if len(low.graph.inputs) > IO_MAX or len(low.graph.outputs) > IO_MAX:
-        refused.append(UnsupportedNode(low.graph.name, "graph", f"more than {IO_MAX} ends"))
+    for what, ends in (("inputs", low.graph.inputs), ("outputs", low.graph.outputs)):
+        if not 1 <= len(ends) <= IO_MAX:
+            reason = f"it has {len(ends)} {what}, not 1 to {IO_MAX}"
+            refused.append(UnsupportedNode(low.graph.name, "graph", reason))
     return refused
 
 

@@ -23,6 +23,8 @@ U8 = NDArray[np.uint8]
 
 #: Formats that are opened. Others (EPS, PDF, ...) would start foreign programs or are no pictures.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+#: Endings, in lower case, of file names that are taken for pictures.
+PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm"})
 #: More pixels than this are refused before anything is decoded: 2^26 take 200 MB as RGB.
 PIXELS_MAX = 2**26
 _PLAIN_MODES = ("1", "L", "RGB", "P", "CMYK", "YCbCr")

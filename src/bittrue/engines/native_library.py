@@ -270,5 +270,6 @@ def kernel_rows() -> tuple[KernelRow, ...]:
     library, row, rows = load(), CKernelRow(), list[KernelRow]()
     while library.bittrue_kernel_table(len(rows), ctypes.byref(row)):
         words = (row.instruction, row.form, row.isa, row.name)
-        rows.append(KernelRow(*(text.decode() for text in words), bool(row.available)))
+        instruction, form, isa, name = (text.decode() for text in words)
+        rows.append(KernelRow(instruction, form, isa, name, bool(row.available)))
     return tuple(rows)

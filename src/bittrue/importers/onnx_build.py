@@ -43,6 +43,7 @@ class Builder:
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
     aliases: dict[str, str] = field(default_factory=dict)
+    folded: int = 0
 
     def add(self, name: str, dtype: str, shape: Shape) -> None:
         """Add an input, or the result of a node that cannot be converted."""
@@ -256,8 +257,13 @@ class Step:
     # --- what comes of it ---
 
     def const(self, array: np.ndarray, label: str) -> str:
-        """Add a constant that the source does not have, and return its name."""
+        """Add a constant that the source does not have, and return its name.
+
+        Raises:
+            ModelError: if all of them together have more than 2 GiB.
+        """
         name = self._temporary(label)
+        self._count(array.nbytes)
         self.builder.add_constant(name, array, ())
         return name
 
@@ -295,7 +301,7 @@ class Step:
         for value in results:
             self.check_size(value.dtype, value.shape)
         if all(name in self.builder.constants for name in node.inputs if name):
-            self._fold(node)
+            self._fold(node, results)
         else:
             self.emitted.append(node)
             self.builder.values.update({value.name: value for value in results})
@@ -313,15 +319,16 @@ class Step:
     def commit(self, results: Sequence[str]) -> None:
         """Give the results the source's names, and move what was emitted into the graph."""
         names: dict[str, str] = {}
+        same: dict[str, str] = {}
         for output, result in zip(self.node.outputs, results, strict=False):
-            if not output:
-                continue
-            if result in self.made and result not in names:
+            if output and result in self.made and result not in names:
                 names[result] = output
-            else:
-                self.builder.alias(output, names.get(result, result))
+            elif output:
+                same[output] = result
         for old, new in names.items():
             self._promote(old, new)
+        for output, result in same.items():
+            self.builder.alias(output, names.get(result, result))
         self._add_nodes(names)
 
     def _promote(self, old: str, new: str) -> None:
@@ -330,7 +337,6 @@ class Step:
         builder.values[new] = replace(value, name=new, origin=(new, *value.origin))
         if old in builder.constants:
             builder.constants[new] = builder.constants.pop(old)
-        builder.aliases = {k: new if v == old else v for k, v in builder.aliases.items()}
 
     def _add_nodes(self, names: Mapping[str, str]) -> None:
         """The last node keeps the source's name; those before it get one that says what they do."""
@@ -346,8 +352,15 @@ class Step:
                 )
             )
 
-    def _fold(self, node: Node) -> None:
+    def _count(self, size: int) -> None:
+        """Refuse a file that says little and makes much of it."""
+        self.builder.folded += size
+        if self.builder.folded > TENSOR_BYTES_MAX:
+            raise self.wrong("the constants computed so far have more than 2 GiB")
+
+    def _fold(self, node: Node, made: Sequence[Value]) -> None:
         arrays = [self.builder.constants[name] if name else None for name in node.inputs]
+        self._count(sum(nbytes(value.dtype, value.shape) for value in made))
         with np.errstate(all="ignore"):
             results = run_node(node, arrays)
         for name, array in zip(node.outputs, results, strict=True):

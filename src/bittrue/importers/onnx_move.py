@@ -266,7 +266,10 @@ def evaluated(step: Step) -> Sequence[str]:
     opset = onnx.helper.make_opsetid("", step.opset)
     model = onnx.helper.make_model(graph, opset_imports=[opset])
     feeds = {name: a for name, a in zip(names, arrays, strict=True) if a is not None}
-    computed = ReferenceEvaluator(model).run(None, feeds)
+    try:
+        computed = ReferenceEvaluator(model).run(None, feeds)
+    except Exception as why:  # whatever it stumbles over is the file's: nothing here is checked
+        raise step.wrong(f"it cannot be computed: {why}") from why
     for array in computed:
         if not isinstance(array, np.ndarray):
             raise NotHandledError("its result is no tensor")

@@ -1,6 +1,6 @@
 """PyTorch networks to a Graph: a factory function of the user's, and weights that are only data.
 
-load_factory -> load_weights -> torch.onnx.export -> import_onnx
+load_network (build, load_weights, put_weights) -> torch.onnx.export -> import_onnx
 
 The factory is code that the user names, and runs. A weights file is never code: what cannot be
 read without executing it is refused.
@@ -17,7 +17,7 @@ import pickle
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -55,7 +55,8 @@ def import_torch(
     Args:
         spec: ``module.py:factory``; the factory takes no arguments and returns a torch.nn.Module.
         weights: A state dict saved with torch.save; None keeps what the factory sets.
-        input_shapes: Names and shapes of forward's arguments, in their order.
+        input_shapes: Names and shapes of forward's arguments, in their order. The name "" stands
+            for the name that forward gives its first argument.
         start: Tensors or nodes of the export that the network begins with.
         end: Tensors or nodes of the export that it ends with.
 
@@ -86,20 +87,45 @@ def export_torch(
         ModelError: if the weights do not fit.
         UnsupportedError: if PyTorch cannot export the network.
     """
-    try:
-        import torch
-    except ImportError as why:
-        raise UsageError("torch is not installed", hint='pip install "bittrue[torch]"') from why
+    _require_torch()
+    import torch
+
     if not input_shapes:
         raise UsageError(
             "the shape of the network's input is not given",
             hint="give it, for example --input-shape x=1,3,224,224",
         )
+    network = load_network(spec, weights=weights)
+    samples = tuple(torch.zeros(tuple(shape)) for shape in input_shapes.values())
+    names = tuple(name or _first_argument(network) for name in input_shapes)
+    return _export(network, samples, names, spec)
+
+
+def load_network(spec: str, *, weights: str | os.PathLike[str] | None = None) -> Module:
+    """Return the network itself, with its weights, in evaluation mode.
+
+    Args:
+        spec: As in `import_torch`.
+        weights: As in `import_torch`.
+
+    Raises:
+        UsageError: if torch is missing, or spec is wrong.
+        ModelError: if the weights do not fit.
+    """
+    _require_torch()
     network = build(spec)
     if weights is not None:
         put_weights(network, load_weights(weights), os.fspath(weights))
-    samples = tuple(torch.zeros(tuple(shape)) for shape in input_shapes.values())
-    return _export(network.eval(), samples, tuple(input_shapes), spec)
+    return network.eval()
+
+
+def _require_torch() -> None:
+    if importlib.util.find_spec("torch") is None:
+        raise UsageError("torch is not installed", hint='pip install "bittrue[torch]"')
+
+
+def _first_argument(network: Module) -> str:
+    return next(iter(inspect.signature(network.forward).parameters), "input")
 
 
 # --- the network -----------------------------------------------------------------------------
@@ -114,13 +140,8 @@ def build(spec: str) -> Module:
     """
     import torch
 
-    factory = _factory(spec)
-    try:
-        network = factory()
-    except Exception as why:  # the user's code may raise anything
-        raise UsageError(
-            f"the factory fails: {type(why).__name__}: {why}", where=spec, hint="mend it"
-        ) from why
+    with _importable(Path(spec.rpartition(":")[0]).parent):
+        network = _built(spec)
     if not isinstance(network, torch.nn.Module):
         raise UsageError(
             f"the factory returns a {type(network).__name__}, not a torch.nn.Module",
@@ -130,13 +151,22 @@ def build(spec: str) -> Module:
     return network
 
 
+def _built(spec: str) -> object:
+    factory = _factory(spec)
+    try:
+        return factory()
+    except Exception as why:  # the user's code may raise anything
+        raise UsageError(
+            f"the factory fails: {type(why).__name__}: {why}", where=spec, hint="mend it"
+        ) from why
+
+
 def _factory(spec: str) -> Callable[[], object]:
     file, colon, name = spec.rpartition(":")
     path = Path(file if colon else spec)
     if not colon or not path.is_file():
         _refuse_spec(spec, path, bool(colon))
-    with _importable(path.parent):
-        module = _module(path, spec)
+    module = _module(path, spec)
     factory: object = getattr(module, name, None)
     if not callable(factory):
         known = [key for key, item in vars(module).items() if callable(item) and key[:1] != "_"]
@@ -173,13 +203,14 @@ def _refuse_spec(spec: str, path: Path, named: bool) -> None:
 
 @contextmanager
 def _importable(folder: Path) -> Iterator[None]:
-    """Let the user's file import its neighbours while it is loaded."""
+    """Let the user's file import its neighbours while it is loaded and builds the network."""
     entry = str(folder.resolve())
     sys.path.insert(0, entry)
     try:
         yield
     finally:
-        sys.path.remove(entry)
+        with suppress(ValueError):
+            sys.path.remove(entry)
 
 
 def _module(path: Path, spec: str) -> ModuleType:
@@ -210,7 +241,9 @@ def load_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 
     where = os.fspath(path)
     try:
-        content = torch.load(where, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about old pickles, which it then reads or refuses
+            content = torch.load(where, map_location="cpu", weights_only=True)
     except OSError as why:
         raise ModelError(f"the weights cannot be read: {why.strerror}", where=where) from why
     except pickle.UnpicklingError as why:
@@ -290,8 +323,12 @@ def _export(
                 samples,
                 buffer,
                 input_names=list(names),
+                output_names=_output_names(network(*samples), names),
                 opset_version=EXPORT_OPSET,
                 dynamo=False,
+                # The network is in evaluation mode already. EVAL here would make the exporter
+                # fold BatchNorm unseen, and nobody could say what became of it.
+                training=torch.onnx.TrainingMode.PRESERVE,
             )
         except Exception as why:  # the network's own code runs here, and may raise anything
             raise UnsupportedError(
@@ -303,3 +340,13 @@ def _export(
         if issubclass(row.category, torch.jit.TracerWarning):
             _log.warning("%s: %s", spec, row.message)
     return buffer.getvalue()
+
+
+def _output_names(outputs: object, taken: tuple[str, ...]) -> list[str]:
+    """Return names for what forward returned; none, so the exporter's own, if that is nested."""
+    import torch
+
+    rows = outputs if isinstance(outputs, tuple | list) else (outputs,)
+    plain = all(isinstance(row, torch.Tensor) for row in rows)
+    names = ["output"] if len(rows) == 1 else [f"output_{index}" for index in range(len(rows))]
+    return names if plain and not set(names) & set(taken) else []

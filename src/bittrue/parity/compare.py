@@ -12,11 +12,12 @@ from bittrue.contract.tensor import TensorContract
 from bittrue.engines.runner import Runner
 from bittrue.errors import DataError
 from bittrue.parity.metrics import Difference, difference
-from bittrue.stages import LADDER, Subject, adapt, open_runner, tensors_by_origin
+from bittrue.stages import LADDER, Subject, adapt, open_runner, tensor_elements, tensors_by_origin
 
 FLOAT_STAGES = ("source", "native", "fp_optimized")
-#: Tensors fetched in one run: enough to be quick, few enough to bound memory on large pictures.
-TAPS_A_RUN = 32
+#: Tensors fetched in one run take at most this many bytes as float32 (or are one tensor): each run
+#: repeats the whole network, and all of its tensors at once could be many gigabytes.
+TAP_BYTES = 2**28
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,8 @@ class Comparison:
         other: "FILE@STAGE" of what was compared with it.
         bound: What counts as the same.
         outputs: One row an output of either; a missing output is a row that is not within.
-        first: The first inner tensor over the bound, in running order; None if there is none.
+        first: The first inner tensor over the bound, in running order; None if there is none. It
+            says where to look; the verdict is about it only where the bound is exact.
         inner_compared: How many inner tensors were compared.
         inner_unmatched: How many inner tensors of the reference the other does not hold.
     """
@@ -104,8 +106,12 @@ class Comparison:
 
     @property
     def same(self) -> bool:
-        """Whether something was compared, and all of it is within the bound."""
-        return bool(self.outputs) and all(row.within for row in self.outputs) and not self.first
+        """Whether there are outputs and each is within the bound.
+
+        Under an exact bound every inner tensor that was looked at counts too.
+        """
+        within = bool(self.outputs) and all(row.within for row in self.outputs)
+        return within and not (self.bound.exact and self.first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +159,7 @@ def compare(a: Side, b: Side, *, bound: Bound | None = None, inner: bool = True)
         inner: Whether to look at inner tensors too. They are matched by the source tensor that
             both say they equal.
 
-    Raises:
-        DataError: if one side holds NaN where the other does not.
+    A tensor that holds NaN on one side only is over every bound.
     """
     limit = bound or default_bound(a.stage, b.stage)
     outputs = tuple(_compare_outputs(a, b, limit))
@@ -187,10 +192,14 @@ def _compare_pair(
     limit: Bound,
     codes: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> TensorComparison:
+    if not limit.exact and mine.size and not np.isfinite(mine).any():
+        return TensorComparison(name, None, False, "the reference has no finite value")
     try:
         found = difference(mine, theirs, codes)
     except DataError as why:
         return TensorComparison(name, None, False, why.message)
+    if limit.exact and found.equal and mine.tobytes() != theirs.tobytes():
+        return TensorComparison(name, found, False, "equal values in other bits: -0 and 0, or NaN")
     return TensorComparison(name, found, limit.holds(found))
 
 
@@ -217,8 +226,7 @@ def _first_over(
 ) -> tuple[TensorComparison | None, int]:
     """Return the first pair over the bound, and how many pairs were looked at."""
     looked_at = 0
-    for start in range(0, len(pairs), TAPS_A_RUN):
-        part = pairs[start : start + TAPS_A_RUN]
+    for part in _parts(pairs, tensor_elements(a.subject, a.stage)):
         mine = a.runner.run(a.feeds, [row[1] for row in part]).taps
         theirs = b.runner.run(b.feeds, [row[2] for row in part]).taps
         for key, left, right in part:
@@ -227,6 +235,23 @@ def _first_over(
             if not row.within:
                 return row, looked_at
     return None, looked_at
+
+
+def _parts(
+    pairs: list[tuple[str, str, str]], elements: Mapping[str, int]
+) -> Iterator[list[tuple[str, str, str]]]:
+    """Yield the pairs in order, as many at once as fit into TAP_BYTES."""
+    part: list[tuple[str, str, str]] = []
+    held = 0
+    for row in pairs:
+        size = 4 * elements[row[1]]
+        if part and held + size > TAP_BYTES:
+            yield part
+            part, held = [], 0
+        part.append(row)
+        held += size
+    if part:
+        yield part
 
 
 def worst(rows: tuple[TensorComparison, ...]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ def climb(
         entering(stage)
         sides.append(make_side(subject, stage, given))
         rungs.append(_rung(sides[-1]))
-    edges = [compare(one, two) for one, two in zip(sides, sides[1:], strict=False)]
+    edges = [compare(one, two) for one, two in itertools.pairwise(sides)]
     return Ladder(tuple(rungs), tuple(edges), compare(sides[0], sides[-1], inner=False))
 
 

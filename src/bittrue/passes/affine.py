@@ -171,40 +171,64 @@ def fold_before(draft: Draft, node: Node, affine: Affine) -> bool:
 
     Without padding ``w (x f + o) + b = (w f) x + (b + sum(w o))``. With padding, whose taps are
     the real value 0 behind the map, o becomes the offset input: ``w (x f + o) = (w f) (x - -o/f)``
-    for the taps inside, nothing for those outside.
+    for the taps inside, nothing for those outside. Transposes and pools may stand between.
     """
-    value, turn = node.outputs[0], None
-    reader = _only_reader(draft, value)
-    if reader is not None and reader.op == "Transpose":
-        value, turn = reader.outputs[0], reader
-        reader = _only_reader(draft, value)
-    if reader is None or reader.op not in WEIGHTED or affine.clip != NO_CLIP:
+    carriers, reader = _way_to_weights(draft, node.outputs[0])
+    if reader is None or affine.clip != NO_CLIP:
         return False
-    if reader.inputs[0] != value or reader.inputs.count(value) != 1:
-        return False
-    axis = WEIGHTED[reader.op] % len(draft.shape(value))
-    pair = _channels(draft, affine, affine.x, axis if turn is None else turn.ints("perm")[axis])
+    axis = WEIGHTED[reader.op] % len(draft.shape(reader.inputs[0]))
+    for carrier in reversed(carriers):
+        axis = carrier.ints("perm")[axis] if carrier.op == "Transpose" else axis
+    pair = _channels(draft, affine, affine.x, axis)
     weights = draft.constant(reader.inputs[1])
-    parts = None
-    if pair is not None and weights is not None:
-        parts = _before_parts(draft, reader, weights.astype(np.float64), pair)
+    if pair is None or weights is None or not all(_carries(c, pair[0]) for c in carriers):
+        return False
+    parts = _before_parts(draft, reader, weights.astype(np.float64), pair)
     if parts is None:
         return False
-    source = affine.x if turn is None else _turned(draft, turn, affine.x)
+    source = affine.x
+    for carrier in carriers:
+        source = _carry(draft, carrier, source)
     reader_of_source = replace(reader, inputs=(source, *reader.inputs[1:]))
     _put(draft, reader_of_source, reader, (reader, node), parts, clip_of(reader))
     return True
 
 
-def _only_reader(draft: Draft, value: str) -> Node | None:
-    return draft.readers(value)[0] if draft.private(value) else None
+def _way_to_weights(draft: Draft, value: str) -> tuple[list[Node], Node | None]:
+    """Return the nodes between a value and the node with weights that alone reads it, and that.
+
+    The second is None where others read the value too, or something else is in the way.
+    """
+    carriers: list[Node] = []
+    while draft.private(value):
+        reader = draft.readers(value)[0]
+        if reader.op in WEIGHTED:
+            fits = reader.inputs[0] == value and reader.inputs.count(value) == 1
+            return carriers, reader if fits else None
+        if reader.op not in ("Transpose", "MaxPool", "AveragePool"):
+            break
+        carriers.append(reader)
+        value = reader.outputs[0]
+    return [], None
 
 
-def _turned(draft: Draft, turn: Node, x: str) -> str:
-    """Let a Transpose read another value, and return what it makes: no tensor of the source."""
-    row = draft.values[turn.outputs[0]]
+def _carries(carrier: Node, factor: F64) -> bool:
+    """Whether a map before a node is the same map behind it.
+
+    A maximum keeps its place where the factor is positive, a mean where no zeros are counted in.
+    """
+    if carrier.op == "MaxPool":
+        return bool(np.all(factor > 0))
+    if carrier.op == "AveragePool":
+        return not carrier.attrs["count_include_pad"] or not any(carrier.ints("pads"))
+    return True
+
+
+def _carry(draft: Draft, carrier: Node, x: str) -> str:
+    """Let a node read another value, and return what it makes: no tensor of the source."""
+    row = draft.values[carrier.outputs[0]]
     result = draft.new_value(row.name, row.dtype, row.shape)
-    draft.replace([turn], [make(turn.name, turn.op, (x,), (result,), turn.attrs)])
+    draft.replace([carrier], [make(carrier.name, carrier.op, (x,), (result,), carrier.attrs)])
     return result
 
 

@@ -131,7 +131,7 @@ def _steps(preprocess: Mapping[str, Preprocess] | None) -> tuple[Pass, ...]:
     if not preprocess:
         return PASSES
     run = partial(normalize_inputs, preprocess=preprocess)
-    return (Pass("normalize_inputs", run, frozenset(), frozenset(("raw",)), EXACT), *PASSES)
+    return (Pass("normalize_inputs", run, frozenset(), frozenset(("raw",)), FOLDS), *PASSES)
 
 
 def _inspect(graph: Graph, index: int, step: Pass) -> None:

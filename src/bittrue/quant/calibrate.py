@@ -14,6 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
+from bittrue.contract.picture import PICTURES
 from bittrue.dtypes import nbytes
 from bittrue.errors import DataError
 from bittrue.graph.model import Graph, Value
@@ -24,7 +25,6 @@ log = logging.getLogger(__name__)
 
 Sample = np.ndarray | Mapping[str, np.ndarray]
 
-PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm"})
 #: Fewer samples than this are used, with a warning: extremes are then mostly missed.
 FEW = 16
 #: Tensors of one run that are read together take at most this many bytes.

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 Simulate = Callable[[QuantizedGraph], Run]
 AUTO = "auto"
 #: Taken where `auto` is asked for and nothing can be measured.
-DEFAULT_OBSERVER = "mse"
+DEFAULT_OBSERVER = "power"
 #: Samples on which `auto` compares the observers.
 AUTO_SAMPLES = 8
 

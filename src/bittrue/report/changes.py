@@ -151,7 +151,7 @@ def _layer(
 
 def _homes(program: Program) -> dict[int, Home]:
     """Return where each tensor of the arena lives, and with what it shares its bytes."""
-    lives = lifetimes(program)
+    lives = {life.buffer: life for life in lifetimes(program)}
     arena = [index for index, row in enumerate(program.buffers) if not row.constant]
     names: dict[int, list[str]] = {index: [] for index in arena}
     for row in program.tensors:

@@ -114,7 +114,7 @@ def _instructions(program: Program, rows: int) -> list[str]:
 
 def _memory(program: Program, rows: int) -> list[str]:
     scale = MEMORY_WIDTH / max(program.arena_bytes, 1)
-    lives = lifetimes(program)
+    lives = {life.buffer: life for life in lifetimes(program)}
     count = len(program.instructions)
     names: dict[int, list[str]] = {}
     for tensor in program.tensors:

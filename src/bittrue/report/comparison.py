@@ -37,16 +37,23 @@ def comparison_text(found: Comparison) -> str:
         ),
         "",
         _inner(found),
-        "same, within the bound" if found.same else "DIFFERENT",
+        verdict(found),
     ]
     return "\n".join(lines)
 
 
+def verdict(found: Comparison) -> str:
+    """Return the last line: what the exit code says, in words."""
+    if not found.same:
+        return "DIFFERENT"
+    return "equal in every bit" if found.bound.exact else "same, within the bound"
+
+
 def _row(row: TensorComparison) -> tuple[str, ...]:
-    verdict = "ok" if row.within else "over the bound"
+    told = row.problem or ("ok" if row.within else "over the bound")
     if row.difference is None:
         return (row.name, "-", "-", "-", "-", "-", "-", row.problem)
-    return (row.name, *figures(row.difference), verdict)
+    return (row.name, *figures(row.difference), told)
 
 
 def figures(d: Difference) -> tuple[str, ...]:
@@ -81,7 +88,8 @@ def _inner(found: Comparison) -> str:
         if row.difference
         else ""
     )
-    return f"{counted}; the first over the bound is '{row.name}': {reason}"
+    said = "" if found.bound.exact else " (the verdict is about the outputs)"
+    return f"{counted}; the first over the bound is '{row.name}': {reason}{said}"
 
 
 def comparison_json(found: Comparison) -> dict[str, object]:

@@ -9,20 +9,14 @@ from bittrue.contract.preprocess import preprocess_to_json
 from bittrue.contract.tensor import Contract, contract_to_json
 from bittrue.report.contracts import contract_text, preprocess_text
 from bittrue.report.tables import size
-from bittrue.stages import LADDER, Subject, stage_contract, stage_graph
+from bittrue.stages import Subject, contract_of_stage, stage_graph
 
 SCHEMA = "bittrue.inspect/1"
 
 
 def stage_contracts(subject: Subject) -> dict[str, Contract]:
     """Return the contract of each stage that the subject has reached, first to last."""
-    found: dict[str, Contract] = {}
-    for stage in subject.stages:
-        if stage in LADDER[-2:] or subject.network is None:
-            found[stage] = subject.program().contract
-        else:
-            found[stage] = stage_contract(subject.network, stage)
-    return found
+    return {stage: contract_of_stage(subject, stage) for stage in subject.stages}
 
 
 def inspection_text(subject: Subject) -> str:

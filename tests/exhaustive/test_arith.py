@@ -1,0 +1,428 @@
+"""Every rule of `bittrue.arith` against exact fractions, each float32 rounding written out."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+from onnx.reference import ReferenceEvaluator
+
+from bittrue import arith
+from bittrue.arith import QParams
+
+ZERO_POINTS = (0, 1, 127, 128, 254, 255)
+#: (lo, hi) of a layer without a clip, with a ReLU, with a ReLU6, and of a constant.
+RANGES = ((0, 255), (128, 255), (128, 209), (77, 77))
+SCALES = np.float32(
+    [1e-30, 2.0**-24, 1e-3, 1 / 255, 0.02, 6 / 255, 0.1, 1 / 3, 0.5, 1, 1.5, 2.3, 640 / 255, 7e5]
+)
+EXP_ULPS = 2.0
+
+
+# --- the oracle ------------------------------------------------------------------------------
+
+
+def fl(x: Fraction | int) -> Fraction:
+    """Return x rounded once to float32, to nearest even, without a bound on the exponent above."""
+    top, bottom = x.as_integer_ratio()
+    if top == 0:
+        return Fraction(0)
+    exponent = abs(top).bit_length() - bottom.bit_length()
+    if abs(top) << max(-exponent, 0) < bottom << max(exponent, 0):
+        exponent -= 1
+    ulp = max(exponent - 23, -149)
+    bottom <<= max(ulp, 0)
+    whole, rest = divmod(top << max(-ulp, 0), bottom)
+    whole += 2 * rest > bottom or (2 * rest == bottom and whole % 2)
+    return Fraction(whole << max(ulp, 0), 1 << max(-ulp, 0))
+
+
+def exact(value: object) -> Fraction:
+    """Return what a float of NumPy stands for."""
+    return Fraction(float(value))  # type: ignore[arg-type]
+
+
+def code(steps: Fraction, zero_point: int, lo: int = 0, hi: int = 255) -> int:
+    return min(max(round(steps) + zero_point, lo), hi)
+
+
+def evenly(values: np.ndarray, count: int) -> np.ndarray:
+    return values[np.linspace(0, len(values) - 1, count).astype(np.int64)]
+
+
+def test_the_oracle_rounds_as_the_processor_does() -> None:
+    rng = np.random.default_rng(0)
+    doubles = np.ldexp(rng.uniform(-1, 1, 4000), rng.integers(-150, 120, 4000))
+    halves = np.ldexp(rng.integers(2**23, 2**24, 1000) + 0.5, rng.integers(-100, 90, 1000))
+    for double in np.concatenate([doubles, halves]):
+        assert fl(exact(double)) == exact(np.float32(double))
+
+
+# --- values and codes ------------------------------------------------------------------------
+
+
+def test_dequantize_rounds_the_product_once() -> None:
+    codes = np.arange(256, dtype=np.uint8)
+    for scale in SCALES:
+        for zero_point in ZERO_POINTS:
+            found = arith.dequantize(codes, scale, zero_point)
+            assert found.dtype == np.float32
+            assert [exact(x) for x in found] == [
+                fl((q - zero_point) * exact(scale)) for q in range(256)
+            ]
+
+
+def test_every_code_comes_back_at_every_zero_point() -> None:
+    codes = np.arange(256, dtype=np.uint8)
+    rng = np.random.default_rng(1)
+    scales = np.ldexp(rng.uniform(0.5, 1, 40), rng.integers(-140, 118, 40)).astype(np.float32)
+    for scale in np.concatenate([SCALES, scales]):
+        for zero_point in range(256):
+            back = arith.quantize(arith.dequantize(codes, scale, zero_point), scale, zero_point)
+            assert np.array_equal(back, codes), (scale, zero_point)
+
+
+def around_ties(scale: np.float32) -> np.ndarray:
+    """Return float32 values at and beside every step and every tie between two codes."""
+    places = np.arange(-520, 521, dtype=np.float64) / 2 * float(scale)
+    middle = places.astype(np.float32)
+    below, above = (np.nextafter(middle, np.float32(end)) for end in (-np.inf, np.inf))
+    return np.concatenate([below, middle, above])
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1 / 255, 0.1, 0.5, 1.0, 2.3])
+def test_quantize_is_one_division_then_ties_to_even(scale: float) -> None:
+    step = np.float32(scale)
+    values = around_ties(step)
+    steps = [fl(exact(x) / exact(step)) for x in values]
+    for zero_point in ZERO_POINTS:
+        want = [code(t, zero_point) for t in steps]
+        assert arith.quantize(values, step, zero_point).tolist() == want
+
+
+def quantize_by_onnx(values: np.ndarray, scale: np.float32, zero_point: int) -> np.ndarray:
+    node = helper.make_node("QuantizeLinear", ["x", "s", "z"], ["y"])
+    ends = [
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, [None]),
+        helper.make_tensor_value_info("s", TensorProto.FLOAT, []),
+        helper.make_tensor_value_info("z", TensorProto.UINT8, []),
+    ]
+    result = helper.make_tensor_value_info("y", TensorProto.UINT8, [None])
+    model = helper.make_model(
+        helper.make_graph([node], "one", ends, [result]),
+        opset_imports=[helper.make_opsetid("", 18)],
+    )
+    inputs = {"x": values, "s": np.array(scale), "z": np.array(zero_point, np.uint8)}
+    return np.asarray(ReferenceEvaluator(model).run(None, inputs)[0])
+
+
+@pytest.mark.parametrize("zero_point", ZERO_POINTS)
+def test_quantize_is_the_quantizelinear_of_onnx(zero_point: int) -> None:
+    for scale in SCALES:
+        values = around_ties(scale)
+        want = quantize_by_onnx(values, scale, zero_point)
+        assert np.array_equal(arith.quantize(values, scale, zero_point), want)
+
+
+def test_quantize_of_what_no_code_reaches() -> None:
+    big = np.float32([np.inf, -np.inf, 3.4e38, -3.4e38, 1e20, -1e20, np.nan, -0.0, 0.0, 1e-45])
+    for zero_point in ZERO_POINTS:
+        found = arith.quantize(big, np.float32([1e-3]), zero_point)
+        assert found.tolist() == [255, 0] * 3 + [0] + [zero_point] * 3
+
+
+def test_scales_along_an_axis_broadcast() -> None:
+    held = QParams(np.float32([0.5, 2.0, 0.125]), 7)
+    assert held.along(4).shape == (1, 3, 1, 1)
+    values = np.float32([[1], [8], [-0.25]]).reshape(1, 3, 1, 1)
+    assert arith.quantize(values, held.along(4), 7).reshape(-1).tolist() == [9, 11, 5]
+
+
+@pytest.mark.parametrize("scale", [[0.0], [-1.0], [np.inf], [np.nan], [1.0, 0.0], []])
+def test_scales_without_a_meaning_are_refused(scale: list[float]) -> None:
+    with pytest.raises(ValueError, match="scales must be positive and finite"):
+        QParams(np.float32(scale), 0)
+
+
+@pytest.mark.parametrize("zero_point", [-1, 256])
+def test_zero_points_that_are_no_codes_are_refused(zero_point: int) -> None:
+    with pytest.raises(ValueError, match="is not in 0"):
+        QParams(np.float32([1]), zero_point)
+
+
+# --- requantisation --------------------------------------------------------------------------
+
+
+def assert_requantized(acc: np.ndarray, multiplier: np.ndarray) -> None:
+    """Fail unless `requantize` gives what fractions give, over zero points and ranges."""
+    each = np.broadcast_to(multiplier, acc.shape)
+    steps = [fl(fl(int(a)) * exact(m)) for a, m in zip(acc, each, strict=True)]
+    whole = [round(t) for t in steps]
+    for zero_point in ZERO_POINTS:
+        for lo, hi in RANGES:
+            found = arith.requantize(acc, multiplier, zero_point, lo, hi)
+            assert found.tolist() == [min(max(t + zero_point, lo), hi) for t in whole]
+
+
+@pytest.mark.parametrize("shift", [0, 1, 2, 7, 16, 22])
+def test_requantize_sends_ties_to_even(shift: int) -> None:
+    """acc / 2^shift: every tie between two codes, and the sums beside it."""
+    ties = np.arange(-600, 601) * 2**shift // 2
+    acc = np.clip((ties[:, None] + [-1, 0, 1]).reshape(-1), -(2**31), 2**31 - 1).astype(np.int32)
+    assert_requantized(acc, np.float32([2.0**-shift]))
+
+
+def test_requantize_rounds_the_product_before_it_rounds_to_a_code() -> None:
+    """Products that float32 rounds onto a tie, from above and from below."""
+    rng = np.random.default_rng(2)
+    acc = rng.integers(2**18, 2**24, 3000).astype(np.int32)
+    ties = (2 * rng.integers(0, 128, 3000) + 1) / 2
+    multiplier = (ties / acc).astype(np.float32)
+    landed = [fl(a * exact(m)) for a, m in zip(acc.tolist(), multiplier, strict=True)]
+    unequal = [int(a) * exact(m) != t for a, m, t in zip(acc, multiplier, landed, strict=True)]
+    on_tie = [t.denominator == 2 for t in landed]
+    assert sum(a and b for a, b in zip(unequal, on_tie, strict=True)) > 100
+    assert_requantized(acc, multiplier)
+    assert_requantized(-acc, multiplier)
+
+
+def test_requantize_of_sums_that_float32_does_not_hold() -> None:
+    """Above 2^24: odd sums are ties of the conversion, which goes to even as well."""
+    rng = np.random.default_rng(3)
+    near = [2**k + d for k in range(24, 31) for d in (-3, -1, 0, 1, 2, 3, 5, 2 ** (k - 24), 63, 65)]
+    ends = [2**31 - 1, 2**31 - 64, 2**31 - 65, 2**31 - 128, -(2**31), -(2**31) + 64]
+    far = rng.integers(2**24, 2**31, 600).tolist()
+    acc = np.array([*near, *(-a for a in near), *ends, *far, *(-a for a in far)], np.int32)
+    assert any(fl(a) != a for a in acc.tolist())
+    assert_requantized(acc, rng.uniform(0.5, 2, acc.size).astype(np.float32) * np.float32(2e-8))
+    assert_requantized(acc, np.float32([2.0**-24]))
+    # A multiplier for which the conversion alone decides the code: acc / 2^24 at its ties.
+    assert_requantized(np.int32([2**24 + 2**23 - 1, 2**24 + 2**23 + 1]), np.float32([2.0**-24]))
+
+
+def test_requantize_over_the_whole_range_of_multipliers() -> None:
+    rng = np.random.default_rng(4)
+    acc = rng.integers(-(2**31), 2**31, 1500).astype(np.int32)
+    acc[::3] //= 2**16
+    exponents = rng.integers(-100, 30, acc.size)
+    multiplier = np.ldexp(rng.uniform(1, 2, acc.size), exponents).astype(np.float32)
+    assert_requantized(acc, multiplier)
+
+
+def test_requantize_beyond_int32_gives_the_limits() -> None:
+    acc = np.int32([2**31 - 1, -(2**31), 1, -1, 0])
+    with np.errstate(over="ignore"):
+        found = arith.requantize(acc, np.float32([3e38]), 9, 3, 250)
+    assert found.tolist() == [250, 3, 250, 3, 9]
+
+
+def test_multiplier_is_a_float64_division_rounded_once_more() -> None:
+    rng = np.random.default_rng(5)
+    acc_scale, out_scale = np.ldexp(rng.uniform(0.5, 1, (2, 2000)), rng.integers(-30, 9, (2, 2000)))
+    out_scale = out_scale.astype(np.float32).astype(np.float64)
+    found = arith.multiplier(acc_scale, out_scale)
+    assert found.dtype == np.float32
+    for m, a, b in zip(found, acc_scale, out_scale, strict=True):
+        assert exact(m) == fl(exact(float(exact(a) / exact(b))))
+
+
+# --- elementwise: all pairs of codes ---------------------------------------------------------
+
+PAIR_A, PAIR_B = (part.reshape(-1).astype(np.uint8) for part in np.mgrid[0:256, 0:256])
+#: za, zb, ma, mb, zero point, lo, hi: ties at every pair, both ends, unlike and negative factors.
+ADDITIONS = (
+    (0, 0, 0.5, 0.5, 0, 0, 255),
+    (128, 127, 0.5, -0.5, 128, 0, 255),
+    (255, 0, 0.25, 1.5, 255, 10, 255),
+    (3, 250, 0.7310586, 0.26894143, 131, 131, 200),
+    (128, 128, 1e-3, 1.9990001, 0, 0, 254),
+    (17, 99, 2.0**-100, 0.33333334, 255, 0, 255),
+)
+#: za, zb, m, zero point, lo, hi.
+PRODUCTS = (
+    (0, 0, 0.5, 0, 0, 255),
+    (128, 128, 0.0078125, 128, 0, 255),
+    (255, 255, 2.0**-8, 0, 0, 255),
+    (255, 0, 0.0039215689, 255, 0, 255),
+    (121, 7, -0.0123456789, 200, 131, 200),
+    (77, 200, 1.7e-5, 1, 0, 254),
+)
+
+
+@pytest.mark.parametrize("row", ADDITIONS)
+def test_add_of_every_pair_of_codes(row: tuple[float, ...]) -> None:
+    za, zb, zero_point, lo, hi = (int(row[i]) for i in (0, 1, 4, 5, 6))
+    mult = np.float32([[row[2]], [row[3]]])
+    ma, mb = exact(mult[0, 0]), exact(mult[1, 0])
+    left = [fl((a - za) * ma) for a in range(256)]
+    right = [fl((b - zb) * mb) for b in range(256)]
+    want = [code(fl(x + y), zero_point, lo, hi) for x in left for y in right]
+    found = arith.add(PAIR_A, PAIR_B, za, zb, mult, zero_point, lo, hi)
+    assert np.array_equal(found, want)
+
+
+@pytest.mark.parametrize("row", PRODUCTS)
+def test_mul_of_every_pair_of_codes(row: tuple[float, ...]) -> None:
+    za, zb, zero_point, lo, hi = (int(row[i]) for i in (0, 1, 3, 4, 5))
+    mult = np.float32([row[2]])
+    products = [(a - za) * (b - zb) for a in range(256) for b in range(256)]
+    known = {p: code(fl(p * exact(mult[0])), zero_point, lo, hi) for p in set(products)}
+    found = arith.mul(PAIR_A, PAIR_B, za, zb, mult, zero_point, lo, hi)
+    assert np.array_equal(found, [known[p] for p in products])
+
+
+def test_multipliers_of_add_and_mul_run_along_the_last_axis() -> None:
+    a, b = np.uint8([[10, 20, 30]]), np.uint8([[1], [2]])
+    mult = np.float32([[1, 2, 3], [10, 20, 30]])
+    assert arith.add(a, b, 0, 0, mult, 0, 0, 255).tolist() == [[20, 60, 120], [30, 80, 150]]
+    assert arith.mul(a, b, 0, 0, mult[0], 0, 0, 255).tolist() == [[10, 40, 90], [20, 80, 180]]
+
+
+# --- the float tail --------------------------------------------------------------------------
+
+
+def bits(x: np.ndarray) -> np.ndarray:
+    return np.asarray(x, np.float32).view(np.uint32)
+
+
+def sweep() -> np.ndarray:
+    """Return float32 arguments from -87 to 88: every 2,003rd bit pattern, and where n changes."""
+    up = np.arange(0, int(bits(np.float32([88]))[0]) + 1, 2003, dtype=np.uint32).view(np.float32)
+    edges = ((np.arange(-126, 127) + 0.5) * np.log(2)).astype(np.float32)
+    beside = [edges]
+    for _ in range(6):
+        beside += [np.nextafter(beside[-1], np.float32(99)), np.nextafter(beside[0], -99)]
+    found = np.concatenate([up, -up, *beside, np.linspace(-87, 88, 200001, dtype=np.float32)])
+    return found[(found >= -87) & (found <= 88)]
+
+
+def test_exp_is_within_two_ulps_of_float64() -> None:
+    x = sweep()
+    found = arith.exp(x)
+    want = np.exp(x.astype(np.float64))
+    error = np.abs(found - want) / np.spacing(want.astype(np.float32))
+    assert x.size > 10**6
+    assert error.max() < EXP_ULPS, x[np.argmax(error)]
+
+
+def exp_by_fractions(x: np.float32) -> Fraction:
+    """Return docs/numerics.md 7.1 with every rounding written out."""
+    clamped = min(max(exact(x), Fraction(-87)), Fraction(88))
+    n = round(fl(clamped * exact(np.float32(1.4426950408889634))))
+    high, low = Fraction(355, 512), exact(np.float32(-2.12194440e-4))
+    assert fl(n * high) == n * high
+    r = fl(fl(clamped - n * high) - fl(n * low))
+    p = fl(Fraction(1, 5040))
+    for denominator in (720, 120, 24, 6, 2):
+        p = fl(fl(p * r) + fl(Fraction(1, denominator)))
+    p = fl(fl(fl(fl(p * r) * r) + r) + 1)
+    return fl(p * Fraction(2) ** n)
+
+
+def test_exp_rounds_every_operation_in_the_stated_order() -> None:
+    x = np.concatenate([evenly(sweep(), 700), np.float32([-1e9, -88, -87.5, 88.5, 89, 1e9])])
+    found = arith.exp(x)
+    assert [exact(y) for y in found] == [exp_by_fractions(item) for item in x]
+
+
+def test_exp_of_special_values() -> None:
+    ends = arith.exp(np.float32([-87, 88]))
+    found = arith.exp(np.float32([-np.inf, np.inf, -1e30, 1e30, 0.0, -0.0, 1e-45, -1e-45]))
+    assert np.array_equal(bits(found[:4]), bits(np.tile(ends, 2)))
+    assert found[4:].tolist() == [1.0] * 4
+    assert np.isnan(arith.exp(np.float32([np.nan, -np.nan]))).all()
+    assert ends[0] >= np.finfo(np.float32).tiny
+
+
+def test_exp_of_an_array_is_that_of_its_elements() -> None:
+    """No vector form of NumPy may round otherwise than its scalar one."""
+    x = evenly(sweep(), 999)
+    alone = np.concatenate([arith.exp(x[i : i + 1]) for i in range(x.size)])
+    assert np.array_equal(bits(arith.exp(x)), bits(alone))
+    assert np.array_equal(bits(arith.exp(x[::-3])), bits(alone[::-3]))
+
+
+def test_sigmoid_is_three_roundings_on_exp() -> None:
+    x = evenly(sweep(), 700)
+    want = [fl(1 / fl(1 + exp_by_fractions(-item))) for item in x]
+    assert [exact(y) for y in arith.sigmoid(x)] == want
+
+
+def test_sigmoid_of_special_values() -> None:
+    found = arith.sigmoid(np.float32([0.0, -0.0, np.inf, -np.inf, 20, -200]))
+    tiny = np.float32(1) / (np.float32(1) + arith.exp(np.float32([88])))[0]
+    assert found.tolist() == [0.5, 0.5, 1.0, float(tiny), 1.0, float(tiny)]
+    assert np.isnan(arith.sigmoid(np.float32([np.nan]))).all()
+
+
+LENGTHS = (*range(1, 36), 47, 48, 49, 80, 255, 1000)
+
+
+def wild(seed: int, *shape: int) -> np.ndarray:
+    """Return numbers of very unlike magnitudes: any other order of a sum shows."""
+    rng = np.random.default_rng(seed)
+    return np.ldexp(rng.uniform(-1, 1, shape), rng.integers(-20, 20, shape)).astype(np.float32)
+
+
+def sum_by_fractions(row: np.ndarray) -> Fraction:
+    """Return docs/numerics.md 7.3 as a loop."""
+    lanes = [Fraction(0)] * 16
+    for place, item in enumerate(row):
+        lanes[place % 16] = fl(lanes[place % 16] + exact(item))
+    for width in (8, 4, 2, 1):
+        for lane in range(width):
+            lanes[lane] = fl(lanes[lane] + lanes[lane + width])
+    return lanes[0]
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_lane_sum_adds_in_the_stated_order(length: int) -> None:
+    x = wild(length, 2, 2, length)
+    found = arith.lane_sum(x)
+    assert found.shape == (2, 2)
+    want = [sum_by_fractions(row) for row in x.reshape(-1, length)]
+    assert [exact(y) for y in found.reshape(-1)] == want
+
+
+def test_lane_sum_is_no_other_order() -> None:
+    x = wild(0, 400, 100)
+    found = arith.lane_sum(x)
+    for other in (np.add.reduce(x, axis=-1), np.cumsum(x, axis=-1)[:, -1]):
+        assert (found != other).mean() > 0.2
+
+
+def test_lane_sum_of_special_values() -> None:
+    assert bits(arith.lane_sum(np.float32([[-0.0] * 16]))).tolist() == [0]
+    rows = np.float32([[np.inf, 1], [np.inf, -np.inf], [np.nan, 1], [-np.inf, 3e38]])
+    with np.errstate(invalid="ignore"):
+        found = arith.lane_sum(rows)
+    assert found[[0, 3]].tolist() == [np.inf, -np.inf]
+    assert np.isnan(found[1:3]).all()
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 15, 16, 17, 33, 100])
+def test_softmax_rounds_every_operation_in_the_stated_order(length: int) -> None:
+    row = np.random.default_rng(length).uniform(-40, 40, length).astype(np.float32)
+    greatest = max(exact(item) for item in row)
+    powers = [exp_by_fractions(np.float32(float(fl(exact(x) - greatest)))) for x in row]
+    total = sum_by_fractions(np.float32([float(p) for p in powers]))
+    found = arith.softmax(np.stack([row, row[::-1]]))
+    assert [exact(y) for y in found[0]] == [fl(p / total) for p in powers]
+    # Off by 2 ulps of each exp, 4 + length/16 roundings of the sum, one division, and in the
+    # exponent by half an ulp of a difference up to 80, which is 80 * 2**-24.
+    wide = np.exp(row.astype(np.float64) - np.float64(row.max()))
+    np.testing.assert_allclose(found[0], wide / wide.sum(), rtol=(49 + length / 16) * 2.0**-23)
+
+
+def test_softmax_of_special_values() -> None:
+    inf, nan = np.inf, np.nan
+    assert arith.softmax(np.float32([[7.5]])).tolist() == [[1.0]]
+    assert arith.softmax(np.full((1, 8), -3e38, np.float32)).tolist() == [[0.125] * 8]
+    assert arith.softmax(np.float32([[-0.0, 0.0]])).tolist() == [[0.5, 0.5]]
+    least = arith.exp(np.float32([-87]))[0]
+    assert arith.softmax(np.float32([[-inf, 5]])).tolist() == [[float(least), 1.0]]
+    with np.errstate(invalid="ignore"):
+        lost = arith.softmax(np.float32([[nan, 1], [inf, 1], [-inf, -inf]]))
+    assert np.isnan(lost).all()
