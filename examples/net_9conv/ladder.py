@@ -112,8 +112,9 @@ def proof(edge: Comparison) -> str:
     rows = [row.difference for row in edge.outputs if row.difference is not None]
     count = sum(row.elements for row in rows)
     if not edge.same:
-        return f"NOT PROVED: bit_true and compiled differ ({sum(r.differing for r in rows):,} of "
-        f"{count:,} output values)"
+        outputs = f"{sum(row.differing for row in rows):,} of {count:,} output values"
+        inner = f", first in '{edge.first.name}'" if edge.first else ""
+        return f"NOT PROVED: bit_true and compiled differ in {outputs}{inner}"
     return (
         f"proof: bit_true (NumPy) and compiled (C++) agree in all {count:,} output values and in "
         f"every byte of {edge.inner_compared} inner tensors"
@@ -181,10 +182,13 @@ def main(arguments: list[str]) -> int:
 
 def show(output: Path, picture: Path | None, pictures: Path | None, weights: Path) -> int:
     """Do what `main` says with checked options; errors of bittrue pass through."""
+    try:  # before minutes of work, not after
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as why:
+        raise bittrue.DataError(f"cannot be made: {why.strerror}", where=str(output)) from why
     preprocess = bittrue.load_preprocess(HERE / "preprocess.toml")
     raw = raw_pixels(preprocess, picture or fetch(PICTURE))
     network = take_through(weights, pictures or calibration(preprocess))
-    output.mkdir(parents=True, exist_ok=True)
     subject = save(network, output)
     ladder = climb_from_eager(subject, network, weights, raw)
     print(f"the ladder, on {picture or PICTURE}\n{ladder_text(ladder)}\n")

@@ -32,6 +32,7 @@ from bittrue.quant.model import QuantizedGraph, WeightCodes
 
 ARCHIVE_FORMAT = 1
 MANIFEST = "manifest.json"
+ZIP_MAGIC = b"PK\x03\x04"
 MAX_MANIFEST = 64 << 20
 _TOOLS_HINT = 'pip install "bittrue[tools]"'
 
@@ -220,6 +221,12 @@ def archive_from_bytes(data: bytes, *, path: str = "") -> Network:
     Raises:
         FormatError: as `open_archive`.
     """
+    if not data.startswith(ZIP_MAGIC):
+        raise FormatError(
+            "this is no bittrue archive (.bta)",
+            path=path,
+            hint="a network is imported first: bittrue import model.onnx -o model.bta",
+        )
     members = _read_members(data, path)
     manifest = _read_manifest(members, path)
     try:

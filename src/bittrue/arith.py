@@ -175,14 +175,13 @@ def exp(x: F32) -> F32:
     poly = ((poly * rest) * rest + rest) + np.float32(1)
     steps = np.nan_to_num(whole, nan=0.0).astype(np.int32)
     power = ((steps + np.int32(127)) << np.int32(23)).view(np.float32)
-    return poly * power
+    return np.asarray(poly * power, np.float32)
 
 
 def sigmoid(x: F32) -> F32:
     """Return ``fl(1 / fl(1 + exp(-x)))`` with `exp` from this module."""
-    one = np.ones((), np.float32)
-    result: F32 = one / (one + exp(-np.asarray(x, np.float32)))
-    return result
+    one = np.float32(1)
+    return np.asarray(one / (one + exp(-np.asarray(x, np.float32))), np.float32)
 
 
 #: Sums of floats run in this many lanes, then over the lanes as a tree (docs/numerics.md 7.3).

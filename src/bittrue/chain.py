@@ -221,7 +221,14 @@ class _Adapted(Sequence[Sample]):
         sample = self.samples[index]
         self.seen(index)
         given = sample if isinstance(sample, Mapping) else {"": np.asarray(sample)}
-        return adapt(given, self.contract, self.preprocess)
+        ranks = {row.name: len(row.shape) for row in self.contract.inputs}
+        ranks[""] = ranks[self.contract.inputs[0].name]
+        # One row of an array [n, ...] has lost its batch axis.
+        framed = {
+            name: array[None] if array.ndim + 1 == ranks.get(name) else array
+            for name, array in given.items()
+        }
+        return adapt(framed, self.contract, self.preprocess)
 
 
 def quantize(
@@ -343,7 +350,11 @@ def compile(network: Network) -> Network:
         "compile": {"bittrue": __version__},
         "source": {"name": network.source.name, "sha256": network.source.sha256},
     }
-    told = {} if network.history is None else {"history": history_to_json(network.history)}
+    told: dict[str, object] = {}
+    if network.history is not None:
+        # The executable's text is written with sorted keys: the layers' order goes beside it.
+        told["history"] = history_to_json(network.history)
+        told["layers"] = list(network.history.sources)
     program = compile_graph(
         network.quantized,
         name=network.name,

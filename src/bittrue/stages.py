@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import math
+import struct
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from bittrue.archive import Network, archive_from_bytes
+from bittrue.archive import ZIP_MAGIC, Network, archive_from_bytes
 from bittrue.compiler.fileformat import MAGIC, from_bytes
 from bittrue.compiler.program import Program
 from bittrue.contract.picture import PICTURES
@@ -32,7 +35,7 @@ from bittrue.suggest import did_you_mean
 
 #: Every stage, first to last; each is compared with the one before it.
 LADDER = ("source", "native", "fp_optimized", "quantized", "bit_true", "compiled")
-RAW_BYTES = (".bin", ".raw")
+RAW_BYTES = frozenset({".bin", ".raw"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,21 +102,24 @@ def open_subject(path: str | Path) -> Subject:
         FormatError: if it is neither, or damaged.
     """
     try:
-        data = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            head = file.read(len(MAGIC))
+            known = head == MAGIC or head[: len(ZIP_MAGIC)] == ZIP_MAGIC
+            data = head + file.read() if known else b""
     except OSError as why:
         raise DataError(
             f"cannot be read: {why.strerror}", where=str(path), hint="check the path"
         ) from why
-    if data[: len(MAGIC)] == MAGIC:
+    if not known:
+        raise FormatError(
+            "neither a bittrue archive (.bta) nor an executable (.bte)",
+            path=str(path),
+            hint=f"if it is a network, import it first: bittrue import {path} -o model.bta",
+        )
+    if head == MAGIC:
         return Subject(str(path), None, data)
-    if data[:4] == b"PK\x03\x04":
-        network = archive_from_bytes(data, path=str(path))
-        return Subject(str(path), network, network.executable)
-    raise FormatError(
-        "neither a bittrue archive (.bta) nor an executable (.bte)",
-        path=str(path),
-        hint=f"if it is a network, import it first: bittrue import {path} -o model.bta",
-    )
+    network = archive_from_bytes(data, path=str(path))
+    return Subject(str(path), network, network.executable)
 
 
 def open_runner(
@@ -251,7 +257,7 @@ def read_input(path: str | Path, preprocess: Mapping[str, Preprocess]) -> dict[s
     """Return what a picture, .npy, .npz or .bin holds, by input name ("" where it names none).
 
     A picture is taken through the preprocessing up to raw pixels. Raw bytes have no shape and no
-    type: they become a flat uint8 array.
+    type: they become a flat uint8 array, which `in_domain` gives those of the contract.
 
     Raises:
         DataError: if the file cannot be read, or is a picture and there is no preprocessing.
@@ -262,18 +268,35 @@ def read_input(path: str | Path, preprocess: Mapping[str, Preprocess]) -> dict[s
     try:
         if file.suffix.lower() in RAW_BYTES:
             return {"": np.fromfile(file, np.uint8)}
-        loaded = np.load(file, allow_pickle=False)
+        # Mapped, not read: a header that promises more than the file holds is refused.
+        loaded = np.load(file, mmap_mode="r", allow_pickle=False)
         if isinstance(loaded, np.ndarray):
-            return {"": loaded}
+            return {"": loaded.view(np.ndarray)}
         with loaded:
             return {name: loaded[name] for name in loaded.files}
-    except (OSError, ValueError, EOFError, KeyError) as why:
-        reason = getattr(why, "strerror", None) or str(why)
+    except _UNREADABLE as why:
+        reason = getattr(why, "strerror", None) or str(why) or type(why).__name__
         raise DataError(
             f"cannot be read as .npy or .npz: {reason}",
             where=str(path),
             hint="give a picture, a .npy or .npz file, or raw bytes as .bin",
         ) from why
+
+
+#: What NumPy and zipfile raise for files that are damaged, or hostile.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    RuntimeError,
+    OverflowError,
+    MemoryError,
+    SyntaxError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def _read_picture(file: Path, preprocess: Mapping[str, Preprocess]) -> dict[str, np.ndarray]:
@@ -293,7 +316,8 @@ def adapt(
     """Return the inputs in the domain that a contract asks for.
 
     Raw pixels become normalised values where a float stage wants them, whole normalised values
-    become raw pixels again, and floats become codes where the input has a scale. Everything else
+    become raw pixels again, flat bytes of the right number get the contract's type and shape, and
+    floats become codes where the input has a scale. Everything else
     is checked as it is.
 
     Args:
@@ -323,6 +347,11 @@ def in_domain(
 
 
 def _to_domain(row: TensorContract, array: np.ndarray, preprocess: Preprocess | None) -> np.ndarray:
+    is_flat = array.ndim == 1 != len(row.shape) and array.dtype == np.uint8
+    if is_flat and array.size == row.nbytes:
+        return array.view(row.dtype).reshape(row.shape)
+    if is_flat and preprocess is not None and array.size == math.prod(preprocess.raw_shape):
+        array = array.reshape(preprocess.raw_shape)
     if preprocess is None or (array.dtype.name, array.shape) == (row.dtype, row.shape):
         return array
     raw_shape, network_shape = preprocess.raw_shape, preprocess.input_shape

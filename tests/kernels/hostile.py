@@ -1,7 +1,11 @@
 """Damaged executables for both readers, with their checksums mended so that the damage is reached.
 
-Run as a program (``python -m tests.kernels.hostile``) it tries many more of them, for a build with
-sanitizers: see docs/development.md.
+Run as a program it tries many more of them, for a build with sanitizers:
+
+    cmake -S . -B build/sanitize -G Ninja -DBITTRUE_SANITIZE=ON && cmake --build build/sanitize
+    LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libubsan.so)" \\
+    ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:detect_odr_violation=0 \\
+    BITTRUE_LIBRARY=build/sanitize/libbittrue.so python -m tests.kernels.hostile 400
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from bittrue.errors import FormatError
 from tests.kernels.hostile import cases, changed, cut, damaged, disagreement
 
 CASES = cases(0)
-#: Damaged files of each program; `python -m tests.kernels.hostile 2000` tries many more.
+#: Damaged files of each program; `python -m tests.kernels.hostile` tries many more.
 MOST = 40
 ARENA_AT = 24
 

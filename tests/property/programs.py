@@ -18,10 +18,20 @@ Draw = Callable[[st.SearchStrategy], object]
 #: Around steps of 2 and 4 channels, and tiles of 16, 32 and 64.
 CHANNELS = (1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 65)
 KERNELS = (1, 2, 3, 5, 7)
-#: What weights are: any, all least or greatest, or one tap that passes a code on.
-WEIGHTS = ("random", "least", "most", "one")
-#: What sums are: those of random weights; near 2^24 and above; near the ends of int32.
-SUMS = ("as weighted", "above 2^24", "near 2^31")
+#: What weights are; "one" is one tap that passes a code on. Most often such that all products show
+#: in the result: extremes mostly end in the first or last code, whatever a kernel does.
+WEIGHTS = ("random", "random", "random", "random", "ends", "least", "most")
+INPUTS = ("random", "random", "random", *FILLS)
+#: What sums are: those of the weights; codes that a multiplier sends to ties; sums above 2^24 that
+#: it sends to within a rounding of ties; sums about 2^24; sums near the ends of int32.
+SUMS = (
+    *["as weighted"] * 6,
+    "ties",
+    "ties above 2^24",
+    "ties above 2^24",
+    "about 2^24",
+    "near 2^31",
+)
 _ZEROS = ("zero_point", "zero_a", "zero_b", "zero_x")
 
 
@@ -82,6 +92,8 @@ def _weights(rng: np.random.Generator, shape: ConvShape, kind: object) -> np.nda
         return codes.reshape(full)
     if kind == "random":
         return rng.integers(-127, 128, full, np.int8)
+    if kind == "ends":
+        return rng.choice(np.int8([-127, 127]), full)
     return np.full(full, -127 if kind == "least" else 127, np.int8)
 
 
@@ -90,17 +102,19 @@ def drawn_conv(draw: Draw) -> Case:
     """Draw a CONV around the kernels' tiles, with any window, sums and zero point."""
     channels, outputs, groups = _channels(draw)
     shape = _window(draw, channels, outputs, groups)
-    kind, sums = _pick(draw, WEIGHTS), _pick(draw, SUMS)
+    kind, sums = _pick(draw, WEIGHTS), str(_pick(draw, SUMS))
     f32 = _pick(draw, (False, False, False, True)) is True
     classes = (_whole(draw, 1, 3), _whole(draw, 1, 3))
-    fill = str(_pick(draw, FILLS))
+    fill = str(_pick(draw, INPUTS))
     rng = _generator(draw)
-    weight = _weights(rng, shape, kind)
+    weight = _weights(rng, shape, "one" if "ties" in sums else kind)
     case = conv_case(rng, shape, fill=fill, weight=weight, f32=f32, classes=classes)
-    if kind == "one" and sums == "as weighted":
+    if sums == "ties":
         _make_ties(case, rng)
-    if sums != "as weighted":
-        _make_wide(case, rng, 2**24 if sums == "above 2^24" else 2**31)
+    elif sums == "ties above 2^24":
+        _make_wide_ties(case, rng)
+    elif sums != "as weighted":
+        _make_wide(case, rng, 2**24 if sums == "about 2^24" else 2**31)
     return case if f32 else _with_zeros(draw, case)
 
 
@@ -118,6 +132,14 @@ def _make_ties(case: Case, rng: np.random.Generator) -> None:
     _set(case, "bias", rng.integers(-4, 5, 1))
     outputs = case.program.tensors[case.program.outputs[0]].shape[3]
     _set(case, "multiplier", rng.choice([0.5, 0.25, 0.125, 1.5], outputs))
+
+
+def _make_wide_ties(case: Case, rng: np.random.Generator) -> None:
+    """Make sums within 128 of one that lands on a tie: roundings decide to which side they fall."""
+    outputs = case.program.tensors[case.program.outputs[0]].shape[3]
+    middle = rng.integers(2**24, 2**28, outputs)
+    _set(case, "bias", rng.choice([-1, 1], outputs) * middle - 128)
+    _set(case, "multiplier", (rng.integers(0, 99, outputs) + 0.5) / middle)
 
 
 def _make_wide(case: Case, rng: np.random.Generator, about: int) -> None:

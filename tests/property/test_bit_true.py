@@ -21,8 +21,8 @@ from bittrue.quant.calibrate import gather
 from bittrue.quant.observers import OBSERVERS
 from bittrue.quant.pipeline import quantize_with
 from tests.graphs import random_graph, random_inputs
-from tests.kernels.programs import FILLS, Case, fill_codes
-from tests.property.programs import drawn_chain, drawn_conv
+from tests.kernels.programs import Case, fill_codes
+from tests.property.programs import INPUTS, drawn_chain, drawn_conv
 
 THREADS = (1, 2, 3)
 SAMPLES = 3
@@ -118,7 +118,7 @@ def random_buffers(program: Program, seed: int, fill: str) -> tuple[np.ndarray, 
     tail=st.sampled_from(("float", "int8")),
     rounding=st.sampled_from(("kernel-sum", "nearest")),
     seed=st.integers(0, 2**16),
-    fill=st.sampled_from(FILLS),
+    fill=st.sampled_from(INPUTS),
 )
 def test_any_network_has_the_emulators_bits(
     graph: Graph, observer: str, tail: str, rounding: str, seed: int, fill: str

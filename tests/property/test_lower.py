@@ -139,8 +139,8 @@ def test_every_step_of_a_program_is_right(graph: Graph, tail: str) -> None:
     try:
         program = compile_graph(quantized)
     except UnsupportedError as why:
-        for node in why.nodes:
-            assert any(reason in node.reason for reason in REASONS), node
+        for refused in why.nodes:
+            assert any(reason in refused.reason for reason in REASONS), refused
         return
     assert proof(program).holds
     data = to_bytes(program)

@@ -10,7 +10,7 @@ from bittrue.errors import UnsupportedError
 from tests.unit.lowering import Net, assert_exact, qp
 
 INF = float("inf")
-OUT = qp(2.0**3, 77)
+OUT = qp(2.0**-2, 77)
 SPATIAL = {"strides": (1, 1), "pads": (1, 1, 1, 1), "dilations": (1, 1)}
 
 
@@ -54,7 +54,7 @@ def test_convolution_of_a_line_is_exact() -> None:
 def test_clip_becomes_codes() -> None:
     net = Net()
     x = net.input("x", (1, 4, 6, 6), qp())
-    y = net.weighted("Conv", x, (4, 4, 3, 3), OUT, clip=(-16.0, 48.0), **SPATIAL)
+    y = net.weighted("Conv", x, (4, 4, 3, 3), OUT, clip=(-8.0, 12.0), **SPATIAL)
     assert_exact(net, y)
 
 
@@ -62,7 +62,7 @@ def test_a_mean_folded_in_leaves_out_its_share_at_the_corners() -> None:
     net = Net()
     x = net.input("x", (1, 3, 5, 5), qp(1.0, 0))
     offset = np.array([127.5, 100.0, 0.25], np.float32)
-    y = net.weighted("Conv", x, (4, 3, 3, 3), qp(2.0**6, 128), offset=offset, **SPATIAL)
+    y = net.weighted("Conv", x, (4, 3, 3, 3), qp(2.0, 128), offset=offset, **SPATIAL)
     assert_exact(net, y)
 
 
@@ -70,7 +70,7 @@ def test_depthwise_convolution_with_one_scale_a_channel() -> None:
     net = Net()
     x = net.input("x", (1, 2, 6, 6), qp())
     scales = np.array([2.0**-2, 2.0, 2.0**3], np.float32)
-    clip = (0.0, 96.0)  # codes 384, 48 and 12 above zero
+    clip = (0.0, 4.0)  # codes 16, 2 and 0 above zero
     wide = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1)}
     h = net.weighted("Conv", x, (3, 2, 1, 1), qp(scales, 0), clip=clip, **wide)
     y = net.weighted("Conv", h, (3, 1, 3, 3), OUT, input_scale=scales, group=3, **SPATIAL)
@@ -122,7 +122,7 @@ def test_transposed_convolution_is_exact(
     y = net.weighted(
         "ConvTranspose", x, (4, 6 // group, *kernel), None if floating else OUT,
         bias=np.arange(6, dtype=np.float32), strides=strides, pads=pads, output_padding=extra,
-        dilations=dilations, group=group, clip=(-64.0, INF),
+        dilations=dilations, group=group, clip=(-8.0, INF),
     )  # fmt: skip
     assert_exact(net, y)
 

@@ -38,7 +38,7 @@ def test_two_values_broadcast(op: str, a: tuple[int, ...], b: tuple[int, ...]) -
 def test_values_that_lie_otherwise_are_laid_out_alike() -> None:
     net = Net()
     x, skip = net.input("x", (1, 4, 3, 5), qp()), net.input("skip", (1, 4, 3, 5), qp(0.5, 3))
-    h = net.weighted("Conv", x, (4, 4, 1, 1), qp(2.0, 90), **ONE)
+    h = net.weighted("Conv", x, (4, 4, 1, 1), qp(0.25, 90), **ONE)
     y = net.node("Add", [skip, h], qp(2.0, 80))
     z = net.node("Add", [h, skip], qp(2.0, 80))
     assert_exact(net, y, z)
@@ -47,7 +47,7 @@ def test_values_that_lie_otherwise_are_laid_out_alike() -> None:
 def test_a_whole_constant_is_quantised_and_laid_out_by_the_compiler() -> None:
     net = Net()
     x = net.input("x", (1, 4, 3, 5), qp())
-    h = net.weighted("Conv", x, (4, 4, 1, 1), qp(2.0, 90), **ONE)
+    h = net.weighted("Conv", x, (4, 4, 1, 1), qp(0.25, 90), **ONE)
     codes = net.rng.integers(-128, 128, (1, 4, 3, 5)).astype(np.float32)
     codes.reshape(-1)[:2] = (-128, 127)
     c = net.constant("c", codes)
@@ -63,6 +63,14 @@ def test_a_constant_for_each_channel_is_one_table(op: str) -> None:
     c = net.constant("c", np.array([1, 2, 0.5], np.float32).reshape(3, 1, 1))
     y = net.node(op, [x, c], qp(0.25, 10))
     assert "TABLE" in kinds(assert_exact(net, y))
+
+
+def test_a_constant_for_each_picture_of_a_batch_is_no_table() -> None:
+    net = Net()
+    x = net.input("x", (2, 3, 2, 5), qp(0.25, 100))
+    c = net.constant("c", np.array([-128, 127], np.float32).reshape(2, 1, 1, 1))
+    y = net.node("Add", [x, c], qp(2.0, 10))
+    assert kinds(assert_exact(net, y)) == ["ADD"]
 
 
 @pytest.mark.parametrize(
@@ -97,12 +105,12 @@ def test_normalisation_and_slopes_for_each_channel_are_tables() -> None:
 
 def test_scales_for_each_channel_pass_through_sums_and_tables() -> None:
     net = Net()
-    scales = qp([0.25, 1.0, 4.0], 7)
+    scales = qp([0.0625, 0.125, 0.25], 120)
     x = net.input("x", (1, 2, 3, 3), qp())
     a = net.weighted("Conv", x, (3, 2, 1, 1), scales, **ONE)
-    b = net.weighted("Conv", x, (3, 2, 1, 1), qp(2.0, 60), **ONE)
-    total = net.node("Add", [a, b], qp([1.0, 2.0, 8.0], 9), clip=(0.0, 100.0))
-    done = net.node("Relu", [total], qp(2.0, 0))
+    b = net.weighted("Conv", x, (3, 2, 1, 1), qp(0.125, 60), **ONE)
+    total = net.node("Add", [a, b], qp([0.125, 0.25, 0.5], 9), clip=(0.0, 6.0))
+    done = net.node("Relu", [total], qp(0.0625, 0))
     assert_exact(net, done)
 
 
@@ -152,7 +160,7 @@ def test_raw_pixels_become_a_network_input_of_bytes() -> None:
     x = net.input("x", (1, 4, 5, 3), qp(1.0, 0), dtype="uint8")
     t = net.node("Transpose", [x], perm=(0, 3, 1, 2))
     f = net.node("Cast", [t], to="float32")
-    y = net.weighted("Conv", f, (2, 3, 1, 1), qp(4.0, 100), **ONE)
+    y = net.weighted("Conv", f, (2, 3, 1, 1), qp(2.0**-4, 100), **ONE)
     program = assert_exact(net, y)
     assert kinds(program) == ["CONV", "COPY"]
     told = program.contract.inputs[0]

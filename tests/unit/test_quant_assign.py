@@ -98,7 +98,8 @@ def test_the_common_zero_point_is_the_best_of_all_256() -> None:
 
 def test_dead_channels_get_the_floor() -> None:
     low, high = np.zeros(3, np.float32), np.array([0.0, 1e-9, 2.0], np.float32)
-    got = params_of_channels(low, high, least=np.array([0.001, 0.002, 0.003]))
+    least = np.array([0.001, 0.002, 0.003])
+    got = params_of_channels(low, high, least=least)
     assert np.allclose(got.scale, [0.001, 0.002, 2 / 255])
     assert got.zero_point == 0
 

@@ -80,7 +80,7 @@ def calibrate_options(command: Command) -> Command:
                 "--observer",
                 default="auto",
                 show_default=True,
-                help="How ranges are found: auto, minmax, percentile or mse.",
+                help="How ranges are found: auto, minmax, mean-minmax, percentile, mse or power.",
             ),
             click.option(
                 "--tail",

@@ -84,14 +84,14 @@ def check_output(path: Path, *endings: str) -> None:
         DataError: if the folder is missing or not writable.
         UsageError: if the name has another ending.
     """
+    if path.is_dir():
+        raise DataError("is a folder", where=str(path), hint="name a file in it")
     if path.suffix.lower() not in endings:
         raise UsageError(
             f"the name ends in {path.suffix!r}, not in {' or '.join(endings)}",
             where=str(path),
-            hint=f"name it {path.with_suffix('').name or 'model'}{endings[0]}",
+            hint=f"name it {path.stem or 'model'}{endings[0]}",
         )
-    if path.is_dir():
-        raise DataError("is a folder", where=str(path), hint="name a file in it")
     try:
         with tempfile.TemporaryFile(dir=path.parent):
             pass

@@ -25,6 +25,7 @@ from bittrue.report.contracts import contract_text
 from bittrue.report.tables import shape, table
 from bittrue.settings import ISAS
 from bittrue.stages import (
+    RAW_BYTES,
     adapt,
     contract_of_stage,
     in_domain,
@@ -196,7 +197,8 @@ def _bound(relative: float | None, sqnr: float | None, exact: bool) -> Bound | N
 def check(model: str, input_: str, as_json: bool) -> None:
     """Say whether an input would be right for MODEL, FILE[@STAGE]; nothing runs.
 
-    A picture goes through the model's own preprocessing first; arrays are looked at as they are.
+    A picture goes through the model's own preprocessing first, raw bytes are given its shape;
+    arrays are looked at as they are.
     Exits with 0 when it fits (warnings may be printed) and with 5 when it does not.
 
     \b
@@ -207,7 +209,7 @@ def check(model: str, input_: str, as_json: bool) -> None:
     subject = open_subject(path)
     contract = contract_of_stage(subject, stage)
     given = read_input(input_, subject.preprocess)
-    if Path(input_).suffix.lower() in PICTURES:
+    if Path(input_).suffix.lower() in PICTURES | RAW_BYTES:
         given = in_domain(given, contract, subject.preprocess)
     findings = check_buffers(contract, given.get("", given))
     errors = [row for row in findings if row.severity == "error"]
@@ -217,7 +219,7 @@ def check(model: str, input_: str, as_json: bool) -> None:
     else:
         say(contract_text(contract))
         for row in findings:
-            say(f"{row.severity}: {row}")
+            say(str(row))
         say("does not fit" if errors else "fits")
     if errors:
         raise click.exceptions.Exit(DataError.exit_code)

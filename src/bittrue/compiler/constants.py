@@ -281,9 +281,9 @@ def min_max_qparams(values: NDArray[np.floating]) -> QParams:
     Raises:
         Refusal: if a value is not finite.
     """
-    low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
-    if not np.isfinite(high - low):
+    if not np.isfinite(values).all():
         raise Refusal("a constant holds a value that is not finite")
+    low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
     # A constant of zeros has any scale; 1 leaves its multiplier far from the limits.
     tiny = float(np.finfo(np.float32).tiny)
     scale = np.float32(max((high - low) / CODE_MAX, tiny) if high > low else 1.0)

@@ -30,8 +30,8 @@ class InstructionKind:
     meaning: str
 
 
-_WINDOW = "stride_h stride_w dilation_h dilation_w pad_top pad_left".split()
-_RANGE = "zero_point lo hi".split()
+_WINDOW = ("stride_h", "stride_w", "dilation_h", "dilation_w", "pad_top", "pad_left")
+_RANGE = ("zero_point", "lo", "hi")
 COPY_RANK = 6
 _COPY = (
     [f"size_{i}" for i in range(COPY_RANK)]
@@ -110,6 +110,6 @@ INSTRUCTIONS: tuple[InstructionKind, ...] = (
 BY_NAME: dict[str, InstructionKind] = {row.name: row for row in INSTRUCTIONS}
 BY_CODE: dict[int, InstructionKind] = {row.code: row for row in INSTRUCTIONS}
 
-#: min and max: if either is NaN the result is b; -0 and +0: min gives b if not a < b, max b if not a > b.
+#: min is `a if a < b else b`, max is `a if a > b else b`: so NaN in either gives b.
 BINARY_FUNCTIONS: tuple[str, ...] = ("add", "sub", "mul", "div", "min", "max")
 UNARY_FUNCTIONS: tuple[str, ...] = ("exp", "sigmoid", "sqrt", "neg", "abs")

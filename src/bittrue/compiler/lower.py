@@ -66,7 +66,7 @@ LOWERINGS: dict[str, Lower] = {
     "MaxPool": lower_max_pool,
     "AveragePool": lower_average_pool,
     **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), lower_reduction),
-    **dict.fromkeys(("ReduceMean", "ReduceMax"), lower_reduction),
+    "ReduceMean": lower_reduction,
     "Resize": lower_resize,
     "Reshape": lower_reshape,
     "Transpose": lower_transpose,
@@ -83,6 +83,7 @@ LOWERINGS: dict[str, Lower] = {
 
 _LOGIC = "the engine has no truth values and no comparisons"
 _SUMS = "the engine has no such sum over axes"
+_EXTREMES = "the engine finds extremes in windows only; pool instead"
 #: The operators without a lowering, and why.
 NOT_LOWERED: dict[str, str] = {
     "MatMul": "the engine has no product of two computed matrices",
@@ -91,7 +92,8 @@ NOT_LOWERED: dict[str, str] = {
     **dict.fromkeys(("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual"), _LOGIC),
     **dict.fromkeys(("And", "Or", "Not", "Where"), _LOGIC),
     "LogSoftmax": "the engine has no logarithm in float32",
-    **dict.fromkeys(("ReduceSum", "ReduceMin", "ReduceProd", "ReduceL2"), _SUMS),
+    **dict.fromkeys(("ReduceSum", "ReduceProd", "ReduceL2"), _SUMS),
+    **dict.fromkeys(("ReduceMax", "ReduceMin"), _EXTREMES),
     **dict.fromkeys(("ArgMax", "ArgMin"), "the engine writes no indices"),
 }
 

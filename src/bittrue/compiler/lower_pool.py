@@ -116,7 +116,7 @@ def lower_average_pool(low: Lowering, node: Node) -> tuple[Operand, ...]:
 
 
 def lower_reduction(low: Lowering, node: Node) -> tuple[Operand, ...]:
-    """Lower ReduceMean, ReduceMax and the global poolings as one window over whole axes.
+    """Lower ReduceMean and the global poolings as one window over whole axes.
 
     The axes must lie side by side in memory, behind each other; otherwise the value is laid out
     as rows first. The window sees [before, first reduced axis, the others, after].

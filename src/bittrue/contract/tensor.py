@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from types import NoneType
 
-from bittrue.dtypes import nbytes
+from bittrue.dtypes import DTYPES, nbytes
 from bittrue.errors import FormatError
 
 LAYOUTS = ("", "NCHW", "NHWC", "NC", "NCL", "NLC", "HWC", "CHW")
@@ -76,20 +77,36 @@ def contract_from_json(data: Mapping[str, object], *, path: str = "") -> Contrac
         raise FormatError(f"the contract cannot be read: {why}", path=path) from why
 
 
+#: What each field of a tensor's JSON form may be, besides shape and value_range.
+_KINDS: dict[str, tuple[type, ...]] = {
+    "name": (str,),
+    "dtype": (str,),
+    "layout": (str,),
+    "colour": (str,),
+    "scale": (int, float, NoneType),
+    "zero_point": (int,),
+    "holds": (str,),
+}
+
+
 def _tensor_from_json(row: Mapping[str, object]) -> TensorContract:
     fields = dict(row)
-    shape = fields.pop("shape")
-    limits = fields.pop("value_range", None)
-    if not isinstance(shape, list | tuple) or not all(type(dim) is int and dim >= 0 for dim in shape):
+    shape, limits = fields.pop("shape"), fields.pop("value_range", None)
+    if not isinstance(shape, list | tuple) or not all(
+        type(dim) is int and dim >= 0 for dim in shape
+    ):
         raise ValueError(f"shape {shape!r} is not a list of whole numbers")
     if limits is not None and (not isinstance(limits, list | tuple) or len(limits) != 2):
         raise ValueError(f"value_range {limits!r} is not a pair")
+    for name, value in fields.items():
+        if not isinstance(value, _KINDS[name]) or isinstance(value, bool):
+            raise ValueError(f"{name} is {value!r}")
     tensor = TensorContract(
         shape=tuple(shape),
         value_range=None if limits is None else (float(limits[0]), float(limits[1])),
         **fields,  # type: ignore[arg-type]
     )
-    nbytes(tensor.dtype, tensor.shape)
-    if tensor.layout not in LAYOUTS or tensor.colour not in COLOURS:
-        raise ValueError(f"layout {tensor.layout!r} or colour {tensor.colour!r} is unknown")
+    known = (tensor.dtype in DTYPES, tensor.layout in LAYOUTS, tensor.colour in COLOURS)
+    if not all(known):
+        raise ValueError(f"{tensor.dtype!r}, {tensor.layout!r} or {tensor.colour!r} is unknown")
     return tensor

@@ -124,7 +124,7 @@ def emulate(instruction: Instruction, arrays: Sequence[Array]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """One axis of a sliding window: where tap k of output o reads, ``o*stride - pad + k*dilation``."""
+    """One axis of a sliding window: tap k of output o reads ``o*stride - pad + k*dilation``."""
 
     size: int
     outputs: int
@@ -215,7 +215,7 @@ def _max_pool(step: Step) -> None:
 
 
 def _avg_pool(step: Step) -> None:
-    x, row_class, col_class, mult = step.inputs
+    row_class, col_class, mult = step.inputs[1:]
     zero = step.params["zero_x"]
     acc = np.zeros(step.output.shape, np.float64)
     kernel = (step.params["kernel_h"], step.params["kernel_w"])

@@ -16,6 +16,7 @@ import os
 import pickle
 import sys
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -240,6 +241,7 @@ def load_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     import torch
 
     where = os.fspath(path)
+    _refuse_torchscript(where)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about old pickles, which it then reads or refuses
@@ -259,6 +261,21 @@ def load_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
             hint="save them with torch.save(network.state_dict(), path)",
         ) from why
     return _tensors(content, where)
+
+
+def _refuse_torchscript(where: str) -> None:
+    """Refuse a compiled module before PyTorch sees it: its own text advises to load it unsafely."""
+    try:
+        with zipfile.ZipFile(where) as archive:
+            compiled = any(name.endswith("constants.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return  # no zip: load_weights says what is wrong with it
+    if compiled:
+        raise ModelError(
+            "the weights are a TorchScript file, not a state dict",
+            where=where,
+            hint="save them with torch.save(network.state_dict(), path)",
+        )
 
 
 def _tensors(content: object, where: str) -> dict[str, Tensor]:

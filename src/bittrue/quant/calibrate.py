@@ -6,6 +6,7 @@ This room knows no engine: whoever calls gives a function that runs the float gr
 from __future__ import annotations
 
 import logging
+import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -163,7 +164,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
             return {"": found}
         with found:
             return {name: found[name] for name in found.files}
-    except (ValueError, OSError, EOFError, KeyError) as why:
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as why:
         raise DataError(
             f"the file holds no plain arrays: {why}",
             where=str(path),

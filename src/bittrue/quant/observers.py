@@ -215,11 +215,15 @@ def least_error(seen: TensorStatistics, exponent: float) -> Range:
         exponent: p, positive.
     """
     low, high = (min(seen.extremes[0], 0.0), max(seen.extremes[1], 0.0))
-    centres, counts = seen.centres(), seen.counts.astype(np.float64)
+    used = seen.counts > 0
+    centres, counts = seen.centres()[used], seen.counts[used].astype(np.float64)
     lows = low * CLIP_STEPS if low < 0 else np.zeros(1)
     highs = high * CLIP_STEPS if high > 0 else np.zeros(1)
-    outside_low = np.maximum(lows[:, None] - centres, 0) ** exponent @ counts  # [lows]
-    outside_high = np.maximum(centres - highs[:, None], 0) ** exponent @ counts  # [highs]
+    below, above = centres < 0, centres > 0
+    cut_low = np.maximum(lows[:, None] - centres[below], 0)
+    cut_high = np.maximum(centres[above] - highs[:, None], 0)
+    outside_low = cut_low**exponent @ counts[below]  # [lows]
+    outside_high = cut_high**exponent @ counts[above]  # [highs]
     steps = (highs[None, :] - lows[:, None]) / CODE_MAX  # [lows, highs]
     inside = counts.sum() * (steps / 2) ** exponent / (exponent + 1)
     error = outside_low[:, None] + outside_high[None, :] + inside
