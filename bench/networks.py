@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT))
 from bench import tasks  # noqa: E402
 from bittrue import chain  # noqa: E402
 from bittrue.archive import Network  # noqa: E402
+from bittrue.cli.captions import with_captions  # noqa: E402
 from bittrue.contract.preprocess import Preprocess, load_preprocess, raw_pixels  # noqa: E402
 from bittrue.errors import Error  # noqa: E402
 from bittrue.fetch import fetch  # noqa: E402
@@ -93,6 +94,24 @@ def photographs(evaluated: int) -> Callable[[Preprocess], tuple[list[np.ndarray]
     return read
 
 
+def captioned(evaluated: int) -> Callable[[Preprocess], tuple[list[np.ndarray], Pictures]]:
+    """The same halves with lines of text drawn on them: what a text detector is to see."""
+
+    def read(item: Preprocess) -> tuple[list[np.ndarray], Pictures]:
+        paths = sorted((SHARED / "data" / "imagenet500").glob("*.jpg"))
+        even, odd = paths[0::2], paths[1::2]
+        step = len(even) / CALIBRATION
+        chosen = [even[int(index * step)] for index in range(CALIBRATION)]
+        made = [raw_pixels(item, with_captions(path, seed)) for seed, path in enumerate(chosen)]
+        kept = [
+            raw_pixels(item, with_captions(path, 1000 + seed))
+            for seed, path in enumerate(odd[:evaluated])
+        ]
+        return made, Pictures(kept, [0] * len(kept))
+
+    return read
+
+
 def cifar(item: Preprocess) -> tuple[list[np.ndarray], Pictures]:
     """64 pictures to calibrate with, spread over the set; the others to evaluate on."""
     data = np.load(SHARED / "data" / "cifar10_test2000.npz")
@@ -127,7 +146,7 @@ CASES = (
         lambda: Preprocess(
             size=(640, 640), corner="top-left", colour="BGR", mean=(0.5,) * 3, std=(0.5,) * 3
         ),
-        photographs(40),
+        captioned(40),
         tasks.masks,
     ),
     Case(
@@ -144,7 +163,7 @@ CASES = (
             f"{ROOT}/examples/net_9conv/net_9conv.pt",
         ),
         lambda: load_preprocess(ROOT / "examples/net_9conv/preprocess.toml"),
-        photographs(24),
+        captioned(24),
         tasks.likeness,
     ),
 )

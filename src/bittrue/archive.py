@@ -33,6 +33,17 @@ from bittrue.quant.model import QuantizedGraph, WeightCodes
 ARCHIVE_FORMAT = 1
 MANIFEST = "manifest.json"
 ZIP_MAGIC = b"PK\x03\x04"
+#: Every other member that an archive can have.
+MEMBERS = frozenset(
+    {
+        "source.onnx",
+        "native.safetensors",
+        "fp_optimized.safetensors",
+        "quantized.safetensors",
+        "weights.safetensors",
+        "compiled.bte",
+    }
+)
 MAX_MANIFEST = 64 << 20
 _TOOLS_HINT = 'pip install "bittrue[tools]"'
 
@@ -256,15 +267,15 @@ def _read_members(data: bytes, path: str) -> dict[str, bytes]:
             names = [row.filename for row in rows]
             if len(set(names)) != len(names):
                 raise FormatError("a member's name is there twice", path=path)
-            # Also of all together: entries that share bytes would multiply a small file.
-            if sum(row.file_size for row in rows) > len(data):
-                raise FormatError("its members are longer than the file", path=path)
             for row in rows:
-                if row.compress_type != zipfile.ZIP_STORED or row.file_size > len(data):
+                if row.compress_type != zipfile.ZIP_STORED:
                     raise FormatError(
                         f"member {row.filename!r} is compressed; archives hold stored members",
                         path=path,
                     )
+            # Of all together: entries that share bytes would multiply a small file.
+            if sum(row.file_size for row in rows) > len(data):
+                raise FormatError("its members are longer than the file", path=path)
             return {row.filename: archive.read(row) for row in rows}
     except (
         zipfile.BadZipFile,
@@ -298,6 +309,10 @@ def _read_manifest(members: Mapping[str, bytes], path: str) -> Mapping[str, obje
     digests = manifest.get("members")
     if not isinstance(digests, dict) or set(digests) != set(members) - {MANIFEST}:
         raise FormatError("the members are not those that the manifest lists", path=path)
+    if set(digests) - MEMBERS:
+        raise FormatError(
+            f"{sorted(set(digests) - MEMBERS)} are no members of an archive", path=path
+        )
     for name, digest in digests.items():
         if sha256(members[name]) != digest:
             raise FormatError(
@@ -330,6 +345,8 @@ def _unpack(manifest: Mapping[str, object], members: Mapping[str, bytes], path: 
         network = replace(
             network, quantized=_unpack_quantized(manifest["quantized"], members, path)
         )
+    if list(network.stages) != manifest["stages"]:
+        raise ValueError(f"it says stages {manifest['stages']}, it holds {list(network.stages)}")
     return network
 
 

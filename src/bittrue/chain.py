@@ -66,7 +66,7 @@ def import_model(
     table = _preprocess_table(preprocess)
     shapes = dict(input_shapes or {})
     if ":" in str(path) and str(path).rpartition(":")[0].endswith(".py"):
-        source = _torch_source(str(path), weights, {**_network_shapes(table), **shapes})
+        source = _torch_source(str(path), weights, {**_network_shapes(table, shapes), **shapes})
     else:
         if weights is not None:
             raise UsageError(
@@ -98,8 +98,11 @@ def _preprocess_table(
     }
 
 
-def _network_shapes(table: Mapping[str, Preprocess]) -> dict[str, tuple[int, ...]]:
-    return {name: item.input_shape for name, item in table.items() if name}
+def _network_shapes(
+    table: Mapping[str, Preprocess], given: Mapping[str, tuple[int, ...]]
+) -> dict[str, tuple[int, ...]]:
+    """Return the shapes that preprocessing makes; "" is the only input, where none is given."""
+    return {name: item.input_shape for name, item in table.items() if name or not given}
 
 
 def _onnx_source(path: Path) -> Source:

@@ -69,6 +69,11 @@ ITEMS: dict[str, Item] = {
         "rapidocr_onnxruntime/models/ch_PP-OCRv4_det_infer.onnx",
         "d2a7720d45a54257208b1e13e36a8479894cb74155a5efe29462512d42f49da9",
     ),
+    "ppocr_cls.onnx": Item(
+        RAPIDOCR,
+        "rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx",
+        "e47acedf663230f8863ff1ab0e64dd2d82b838fceb5957146dab185a89d6215c",
+    ),
     **{
         name: Item(SKIMAGE, f"skimage/data/{name}", digest)
         for name, digest in (

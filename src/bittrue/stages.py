@@ -268,12 +268,13 @@ def read_input(path: str | Path, preprocess: Mapping[str, Preprocess]) -> dict[s
     try:
         if file.suffix.lower() in RAW_BYTES:
             return {"": np.fromfile(file, np.uint8)}
+        with file.open("rb") as stream:
+            if stream.read(2) == ZIP_MAGIC[:2]:
+                stream.seek(0)
+                with np.load(stream, allow_pickle=False) as loaded:
+                    return {name: loaded[name] for name in loaded.files}
         # Mapped, not read: a header that promises more than the file holds is refused.
-        loaded = np.load(file, mmap_mode="r", allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {"": loaded.view(np.ndarray)}
-        with loaded:
-            return {name: loaded[name] for name in loaded.files}
+        return {"": np.load(file, mmap_mode="r", allow_pickle=False).view(np.ndarray)}
     except _UNREADABLE as why:
         reason = getattr(why, "strerror", None) or str(why) or type(why).__name__
         raise DataError(

@@ -12,6 +12,7 @@ from PIL import Image
 
 from bittrue import chain
 from bittrue.archive import Network, archive_bytes
+from bittrue.cli.captions import with_captions
 from bittrue.cli.output import note, progress, say, step
 from bittrue.contract.preprocess import Preprocess, raw_pixels
 from bittrue.errors import DataError
@@ -67,13 +68,14 @@ def demo(output: Path, picture: Path | None) -> None:
         raise DataError(
             f"cannot be made: {why.strerror}", where=str(output), hint="name another folder with -o"
         ) from why
-    note(f"fetching {NETWORK} and {len(ITEMS) - 1} pictures (pinned, sha256-checked)")
-    files = {name: fetch(name) for name in progress(ITEMS, "fetching")}
+    names = [name for name in ITEMS if name == NETWORK or not name.endswith(".onnx")]
+    note(f"fetching {NETWORK} and {len(names) - 1} pictures (pinned, sha256-checked)")
+    files = {name: fetch(name) for name in progress(names, "fetching")}
     chosen = picture or files[PICTURE]
     calibration = [
-        raw_pixels(PREPROCESS, path)
-        for name, path in files.items()
-        if name not in (NETWORK, PICTURE)
+        raw_pixels(PREPROCESS, with_captions(path, seed))
+        for seed, (name, path) in enumerate(files.items())
+        if name.endswith((".png", ".jpg")) and name != PICTURE
     ]
     network = _build(files[NETWORK], calibration)
     subject = _save(network, output)

@@ -91,7 +91,7 @@ class Changes:
     @property
     def changed(self) -> bool:
         """Whether the program that runs has another structure than the source."""
-        return any(layer.fate != "kept" for layer in self.layers)
+        return any(layer.fate != "kept" or len(layer.instructions) != 1 for layer in self.layers)
 
     def counts(self) -> dict[str, int]:
         """Return how many layers have each fate, most frequent first."""

@@ -1,0 +1,116 @@
+"""One function a stage: what each needs, refuses and leaves behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bittrue import chain
+from bittrue.contract.preprocess import normalise
+from bittrue.errors import DataError, FormatError, UsageError
+from tests.unit.networks import PREPROCESS, TOML, pixels, tiny, write_inputs, write_onnx
+
+
+def test_each_stage_adds_itself_and_an_earlier_one_drops_the_later() -> None:
+    assert tiny("native").stages == ("source", "native")
+    assert tiny("compiled").stages[-2:] == ("bit_true", "compiled")
+    assert chain.optimize(tiny("compiled")).stages == ("source", "native", "fp_optimized")
+    samples = [pixels(1)]
+    again = chain.quantize(tiny("compiled"), samples, observer="minmax")
+    assert again.stages[-1] == "quantized"
+
+
+def test_a_network_is_not_changed_by_its_next_stage() -> None:
+    before = tiny("native")
+    chain.optimize(before)
+    assert before.stages == ("source", "native")
+    assert before.optimized is None
+
+
+def test_compiling_twice_gives_the_same_bytes() -> None:
+    assert chain.compile(tiny("quantized")).executable == tiny().executable
+
+
+def test_compiling_before_quantising_says_what_to_do() -> None:
+    with pytest.raises(UsageError, match=r"not quantised yet\n.*bittrue quantize"):
+        chain.compile(tiny("native"))
+
+
+@pytest.mark.parametrize("form", ["raw", "normalised", "stack", "folder of pictures", "npy", "npz"])
+def test_every_form_of_calibration_gives_the_same_codes(tmp_path: Path, form: str) -> None:
+    raw = [pixels(seed) for seed in range(4)]
+    stack = np.concatenate(raw)
+    np.save(tmp_path / "a.npy", stack)
+    np.savez(tmp_path / "a.npz", images=stack)
+    write_inputs(tmp_path)
+    # Pictures are RGB files, the network takes BGR: the same pixels as these arrays reversed.
+    flipped = [array[..., ::-1].copy() for array in raw]
+    forms = {
+        "raw": raw,
+        "normalised": [normalise(PREPROCESS, array) for array in raw],
+        "stack": list(stack),
+        "folder of pictures": tmp_path / "pictures",
+        "npy": tmp_path / "a.npy",
+        "npz": str(tmp_path / "a.npz"),
+    }
+    found = chain.quantize(tiny("fp_optimized"), forms[form], observer="minmax")  # type: ignore[arg-type]
+    wanted = chain.quantize(
+        tiny("fp_optimized"), flipped if form == "folder of pictures" else raw, observer="minmax"
+    )
+    assert found.quantized is not None
+    assert wanted.quantized is not None
+    assert found.quantized.ranges == wanted.quantized.ranges
+
+
+def test_a_sample_with_nan_is_refused() -> None:
+    x = normalise(PREPROCESS, pixels(1))
+    x[0, 0, 0, 0] = np.nan
+    network = chain.optimize(tiny("native"), normalize_inside=False)
+    with pytest.raises(DataError, match="NaN"):
+        chain.quantize(network, [x], observer="minmax")
+
+
+def test_an_unknown_observer_is_refused() -> None:
+    with pytest.raises(UsageError, match="observer='best'"):
+        chain.quantize(tiny("fp_optimized"), [pixels(1)], observer="best")
+
+
+def test_build_goes_all_the_way(tmp_path: Path) -> None:
+    folder = write_inputs(tmp_path)
+    network = chain.build(folder / "tiny.onnx", folder / "pictures", preprocess=TOML)
+    assert network.stages[-1] == "compiled"
+
+
+def test_weights_of_an_onnx_file_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--weights goes with a PyTorch module"):
+        chain.import_model(write_onnx(tmp_path), weights="net.pt")
+
+
+def test_preprocessing_of_another_shape_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"size|shape|contradicts"):
+        chain.import_model(write_onnx(tmp_path), preprocess="size = [8, 8]\n")
+    with pytest.raises(UsageError, match="no input 'image'"):
+        chain.import_model(write_onnx(tmp_path), preprocess={"image": PREPROCESS})
+
+
+def test_a_damaged_network_is_refused(tmp_path: Path) -> None:
+    path = write_onnx(tmp_path)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(FormatError):
+        chain.import_model(path)
+
+
+def test_without_normalisation_inside_the_input_stays_float_until_it_is_codes() -> None:
+    network = chain.optimize(tiny("native"), normalize_inside=False)
+    samples = [normalise(PREPROCESS, pixels(seed)) for seed in range(4)]
+    network = chain.compile(chain.quantize(network, samples, observer="minmax"))
+    from bittrue.session import Session
+
+    with Session(network.executable or b"") as session:
+        (row,) = session.contract.inputs
+        assert (row.dtype, row.shape) == ("uint8", (1, 3, 16, 16))
+        assert row.scale is not None
+        (out,) = session.run(samples[0]).values()
+    assert np.isfinite(out).all()
