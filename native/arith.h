@@ -22,6 +22,9 @@ inline uint32_t bits_of_float(float value) {
   return bits;
 }
 
+// The value, or the one NaN that the float instructions store: quiet, positive, no payload.
+inline float one_nan(float value) { return value == value ? value : float_of_bits(0x7fc00000u); }
+
 // rint(t) for |t| <= 2^22: 1.5 * 2^23 has an ulp of 1, so the sum rounds to a whole number, ties to
 // even. (A result of -0 becomes +0; every caller converts it to an integer or adds it to one.)
 inline float round_even(float t) {
@@ -59,9 +62,8 @@ inline float dequantize(uint8_t code, float scale, int32_t zero_point) {
   return (float)((int32_t)code - zero_point) * scale;
 }
 
-// e^x for x clamped to [-87, 88]; docs/numerics.md 7.1. NaN gives that NaN, quiet.
+// e^x for x clamped to [-87, 88]; docs/numerics.md 7.1. NaN gives NaN.
 inline float exponential(float x) {
-  if (x != x) return x + x;
   float clamped = x > -87.0f ? x : -87.0f;
   clamped = clamped < 88.0f ? clamped : 88.0f;
   const float whole = round_even(clamped * 1.44269504088896341f);
@@ -74,7 +76,7 @@ inline float exponential(float x) {
   poly = poly * rest + (float)(1.0 / 2.0);
   poly = ((poly * rest) * rest + rest) + 1.0f;
   const uint32_t power = (uint32_t)((int32_t)whole + 127) << 23;
-  return poly * float_of_bits(power);
+  return x == x ? poly * float_of_bits(power) : x;
 }
 
 inline float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }

@@ -64,7 +64,8 @@ struct MulRule {
 
 struct FloatRule {
   int32_t function;
-  float operator()(float a, float b, int64_t) const {
+  float operator()(float a, float b, int64_t) const { return one_nan(result(a, b)); }
+  float result(float a, float b) const {
     switch (function) {
       case 0:
         return a + b;
@@ -180,8 +181,8 @@ inline void dequantize_units(const void* args, int64_t begin, int64_t end) {
 inline void f32_unary_units(const void* args, int64_t begin, int64_t end) {
   const UnaryArgs a = *static_cast<const UnaryArgs*>(args);
   const int32_t function = a.function;
-  unary<float, float>(a, begin, end,
-                      [function](float x, int64_t) { return unary_function(function, x); });
+  unary<float, float>(
+      a, begin, end, [function](float x, int64_t) { return one_nan(unary_function(function, x)); });
 }
 
 inline void max_pool_units(const void* args, int64_t begin, int64_t end) {
@@ -260,7 +261,7 @@ inline void f32_softmax_units(const void* args, int64_t begin, int64_t end) {
       lanes[i % SUM_LANES] = lanes[i % SUM_LANES] + y[i];
     }
     const float sum = tree_sum(lanes);
-    for (int64_t i = 0; i < a.length; i++) y[i] = y[i] / sum;
+    for (int64_t i = 0; i < a.length; i++) y[i] = one_nan(y[i] / sum);
   }
 }
 

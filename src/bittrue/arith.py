@@ -206,6 +206,15 @@ def lane_sum(x: F32) -> F32:
     return lanes[..., 0]
 
 
+#: The one NaN that the float instructions store: quiet, positive, no payload.
+NAN = np.uint32(0x7FC00000).view(np.float32)
+
+
+def one_nan(x: F32) -> F32:
+    """Return x with every NaN replaced by NAN (docs/numerics.md 1), float32 of x's shape."""
+    return np.where(np.isnan(x), NAN, x)
+
+
 def softmax(x: F32) -> F32:
     """Return softmax over the last axis: ``e = exp(fl(x - max)); fl(e / lane_sum(e))``."""
     x = np.asarray(x, np.float32)

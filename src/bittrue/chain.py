@@ -213,7 +213,7 @@ class _Adapted(Sequence[Sample]):
     samples: Sequence[Sample]
     contract: Contract
     preprocess: Mapping[str, Preprocess]
-    seen: Callable[[int], None]
+    seen: Callable[[int, int], None]
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -222,7 +222,7 @@ class _Adapted(Sequence[Sample]):
         if not 0 <= index < len(self.samples):
             raise IndexError(index)
         sample = self.samples[index]
-        self.seen(index)
+        self.seen(index, len(self))
         given = sample if isinstance(sample, Mapping) else {"": np.asarray(sample)}
         ranks = {row.name: len(row.shape) for row in self.contract.inputs}
         ranks[""] = ranks[self.contract.inputs[0].name]
@@ -242,7 +242,7 @@ def quantize(
     observer: str = "auto",
     tail: str = "float",
     rounding: str = "kernel-sum",
-    seen: Callable[[int], None] = lambda index: None,
+    seen: Callable[[int, int], None] = lambda index, count: None,
 ) -> Network:
     """Return the network with codes chosen for every value; `optimize` runs first if it did not.
 
@@ -256,7 +256,8 @@ def quantize(
         tail: "float" runs what does not fit 8 bits at the end of the network in float32;
             "int8" forces codes everywhere they can be.
         rounding: "kernel-sum" or "nearest", of weights.
-        seen: Called with the index of each sample that is read, for a progress bar.
+        seen: Called with the index of each sample that is read and their number, for a progress
+            bar; samples are read several times.
 
     Raises:
         DataError: if the samples do not fit the network.

@@ -21,7 +21,7 @@ KERNELS = (1, 2, 3, 5, 7)
 #: What weights are; "one" is one tap that passes a code on. Most often such that all products show
 #: in the result: extremes mostly end in the first or last code, whatever a kernel does.
 WEIGHTS = ("random", "random", "random", "random", "ends", "least", "most")
-INPUTS = ("random", "random", "random", *FILLS)
+INPUTS = (*["random"] * 5, *FILLS)
 #: What sums are: those of the weights; codes that a multiplier sends to ties; sums above 2^24 that
 #: it sends to within a rounding of ties; sums about 2^24; sums near the ends of int32.
 SUMS = (
@@ -53,7 +53,7 @@ def _generator(draw: Draw) -> np.random.Generator:
 def _channels(draw: Draw) -> tuple[int, int, int]:
     """Return channels in, channels out and groups: dense, depthwise (also wider) or grouped."""
     count = int(_pick(draw, CHANNELS))
-    form = _pick(draw, ("dense", "dense", "depthwise", "wider", "grouped"))
+    form = _pick(draw, ("dense", "dense", "dense", "depthwise", "wider", "grouped"))
     if form == "dense":
         return count, int(_pick(draw, CHANNELS)), 1
     if form == "grouped":

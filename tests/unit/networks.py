@@ -1,4 +1,4 @@
-"""A tiny network at every stage, made once, for the tests of archive, stages, chain and commands."""
+"""A tiny network at every stage, made once, for the tests of archive, stages and commands."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ colour = "BGR"
 mean = [0.5, 0.4, 0.3]
 std = [0.5, 0.4, 0.3]
 """
-FILES = ("source.onnx", "native.safetensors")
 
 
 def tiny_onnx() -> bytes:
-    """Conv+Relu, depthwise Conv, global pool, Reshape, Gemm: 1x3x16x16 to 1x5; one scalar constant."""
+    """Conv, Relu, depthwise Conv, Mul by a scalar, pool, Flatten, Gemm: 1x3x16x16 to 1x5."""
     rng = np.random.default_rng(3)
 
     def weight(name: str, *shape: int) -> onnx.TensorProto:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import random
@@ -132,7 +133,7 @@ def test_rule_2_entries_that_share_bytes_are_refused() -> None:
     first = data.index(b"PK\x01\x02")
     forged = data[: at + 16] + data[first + 16 : first + 28] + data[at + 28 : at + 42]
     forged += data[first + 42 : first + 46] + data[at + 46 :]
-    with pytest.raises(FormatError, match=r"longer than the file|not a readable archive"):
+    with pytest.raises(FormatError, match="longer than the file"):
         archive_from_bytes(forged)
 
 
@@ -217,10 +218,8 @@ def test_a_changed_byte_never_gives_anything_but_an_error_of_ours() -> None:
     for _ in range(150):
         at = rng.randrange(directory, len(data)) if rng.random() < 0.7 else rng.randrange(len(data))
         forged = data[:at] + bytes([data[at] ^ (1 << rng.randrange(8))]) + data[at + 1 :]
-        try:
+        with contextlib.suppress(FormatError):  # anything else fails the test
             archive_from_bytes(forged)
-        except FormatError:
-            pass  # anything else fails the test
 
 
 def test_a_manifest_with_any_value_replaced_gives_only_errors_of_ours() -> None:
@@ -230,7 +229,5 @@ def test_a_manifest_with_any_value_replaced_gives_only_errors_of_ours() -> None:
     for key in [key for key in manifest if key not in ("format", "members")]:
         for value in odd:
             forged = {**manifest, key: value}
-            try:
+            with contextlib.suppress(Error):  # a name may be any text: not each of these is wrong
                 archive_from_bytes(pack({**members, MANIFEST: json.dumps(forged).encode()}))
-            except Error:
-                pass  # a name may be any text: not each of these is wrong

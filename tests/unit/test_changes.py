@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from xml.etree import ElementTree
 
+import pytest
+
 from bittrue.compiler.plan import lifetimes
-from bittrue.report.changes import changes_json, changes_of, changes_text
-from bittrue.report.changes_svg import COLOURS, changes_svg
 from bittrue.passes.history import FATES
+from bittrue.report.changes import Changes, Layer, changes_json, changes_of, changes_text
+from bittrue.report.changes_svg import COLOURS, changes_svg
 from tests.golden import check_golden
 from tests.unit.networks import subject, tiny
 
@@ -33,6 +35,14 @@ def test_the_answer_to_the_question() -> None:
     assert FOUND.changed
     assert sum(FOUND.counts().values()) == len(FOUND.layers)
     assert "yes, the structure changes" in changes_text(FOUND)
+
+
+@pytest.mark.parametrize(("instructions", "changed"), [((0,), False), ((0, 1), True), ((), True)])
+def test_a_layer_that_runs_as_other_than_one_instruction_is_a_change(
+    instructions: tuple[int, ...], changed: bool
+) -> None:
+    layer = Layer("a", "Conv", "kept", (), (), ("a",), instructions, (), ())
+    assert Changes("net", (layer,), len(instructions), 64, 64).changed is changed
 
 
 def test_homes_lie_in_the_arena_and_name_those_that_share_their_bytes() -> None:

@@ -1,4 +1,4 @@
-"""Fetching: pinned, checked, cached; what cannot be fetched says what to do. Nothing is downloaded."""
+"""Fetching: pinned, checked, cached; a failure says what to do. Nothing is downloaded here."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def no_network(*_: object, **__: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.CompletedProcess([], 1, "", "ERROR: no route\nERROR: No matching distribution")
+    return subprocess.CompletedProcess(
+        [], 1, "", "ERROR: no route\nERROR: No matching distribution"
+    )
 
 
 def test_a_fetched_file_is_kept(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:

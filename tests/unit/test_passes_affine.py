@@ -228,6 +228,19 @@ def test_a_map_goes_through_a_pool_only_where_that_changes_nothing(
         assert after.values[after.nodes[0].outputs[0]].origin == ()
 
 
+@pytest.mark.parametrize("factors", [np.float32(2.0), np.arange(1.0, 9.0).reshape(8, 1)])
+def test_a_map_does_not_go_through_a_pool_that_slides_along_the_weights_axis(
+    factors: np.ndarray,
+) -> None:
+    b = GraphBuilder()
+    scaled = b.add("Mul", b.input("x", (1, 3, 8, 8)), b.const(factors))
+    window = {"kernel_shape": (2, 1), "strides": (1, 1), "dilations": (1, 1)}
+    pooled = b.add("MaxPool", scaled, **window, pads=(0, 0, 1, 0))
+    turned = b.add("Transpose", pooled, perm=(0, 2, 1, 3))
+    graph = b.graph(b.conv(turned, normal(5, 8, 1, 1)))
+    assert fold_affine_forward(graph) is graph
+
+
 def test_factors_that_overflow_float32_are_not_folded() -> None:
     b = GraphBuilder()
     conv = b.conv(b.input("x", (1, 1, 2, 2)), np.full((1, 1, 1, 1), 1e30, np.float32))

@@ -41,6 +41,7 @@ def test_a_view_with_odd_strides_runs_as_its_copy() -> None:
     with Session(BYTES) as session:
         found = session.run(backwards)["logits"]
         np.testing.assert_array_equal(found, session.run(backwards.copy())["logits"])
+        assert accept(session.contract, backwards)["images"].flags.c_contiguous
 
 
 def test_the_storys_message_is_the_one_people_read() -> None:

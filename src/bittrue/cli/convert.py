@@ -272,7 +272,7 @@ def _quantize(
             observer=observer,
             tail=tail,
             rounding=rounding,
-            seen=lambda index: bars.update(bar, completed=index + 1),
+            seen=lambda index, count: bars.update(bar, completed=index + 1, total=count),
         )
 
 

@@ -18,6 +18,7 @@ from bittrue.errors import DataError, Error, InternalError, UsageError
 from bittrue.suggest import did_you_mean
 
 INTERRUPTED = 130
+BROKEN_PIPE = 141
 
 _CONVERT, _RUN, _EXPLAIN = "bittrue.cli.convert", "bittrue.cli.run", "bittrue.cli.explain"
 #: Each command, where it is, and what it is for, in the order of the help. A command's module is
@@ -122,10 +123,11 @@ def run_command(arguments: list[str] | None = None) -> int:
     except Error as why:
         show_error(why)
         return why.exit_code
-    except BrokenPipeError:
-        # The reader of our output has left: no complaint, not even from the last flush.
+    except (BrokenPipeError, SystemExit):
+        # The reader of our output has left (click then exits): no complaint, not even from the
+        # last flush; but not 0 either, since a verdict was perhaps not read.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return BROKEN_PIPE
     except MemoryError:
         click.echo("error: not enough memory\n  next: close other programs, or run fewer", err=True)
         return DataError.exit_code

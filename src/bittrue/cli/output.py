@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import click
-from rich.console import Console
-from rich.progress import track
 
 from bittrue.errors import Error
 
@@ -51,6 +49,10 @@ def progress(items: Iterable[Item], label: str, total: int | None = None) -> Ite
     if not sys.stderr.isatty():
         yield from items
         return
+    # Here, not above: `bittrue --help` would wait for it.
+    from rich.console import Console
+    from rich.progress import track
+
     yield from track(items, description=label, total=total, console=Console(stderr=True))
 
 
@@ -60,6 +62,8 @@ def step(label: str) -> Iterator[None]:
     if not sys.stderr.isatty():
         yield
         return
+    from rich.console import Console
+
     with Console(stderr=True).status(label):
         yield
 

@@ -46,8 +46,19 @@ DIFFERENT = 1
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write outputs as .npz.")
 @click.option("--tap", "taps", multiple=True, help="Also return this inner tensor.")
 @click.option("--codes", is_flag=True, help="Integers as stored, not the values they stand for.")
-@click.option("--isa", type=click.Choice(ISAS), default="auto", show_default=True)
-@click.option("--threads", type=click.IntRange(0), default=0, help="0: one a core.")
+@click.option(
+    "--isa",
+    type=click.Choice(ISAS),
+    default="auto",
+    show_default=True,
+    help="Instruction set of the engine; changes no bit.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(0),
+    default=0,
+    help="Threads of the engine, 0 for one a core; changes no bit.",
+)
 @json_option(RUN_SCHEMA)
 def run(
     model: str,

@@ -280,18 +280,18 @@ _UNARY: dict[str, Callable[[Array], Array]] = {
 def _f32_binary(step: Step) -> None:
     function = _BINARY[BINARY_FUNCTIONS[step.params["function"]]]
     with np.errstate(all="ignore"):
-        step.output[...] = function(step.inputs[0], step.inputs[1])
+        step.output[...] = arith.one_nan(function(step.inputs[0], step.inputs[1]))
 
 
 def _f32_unary(step: Step) -> None:
     function = _UNARY[UNARY_FUNCTIONS[step.params["function"]]]
     with np.errstate(all="ignore"):
-        step.output[...] = function(step.inputs[0])
+        step.output[...] = arith.one_nan(function(step.inputs[0]))
 
 
 def _f32_softmax(step: Step) -> None:
     with np.errstate(all="ignore"):
-        step.output[...] = arith.softmax(step.inputs[0])
+        step.output[...] = arith.one_nan(arith.softmax(step.inputs[0]))
 
 
 # --- moves -------------------------------------------------------------------------------------
@@ -314,14 +314,28 @@ def _strided(array: Array, offset: int, strides: Sequence[int], sizes: Sequence[
     return np.lib.stride_tricks.as_strided(flat, tuple(sizes), steps)
 
 
+def _writes_once(strides: Sequence[int], sizes: Sequence[int]) -> bool:
+    """Whether each axis steps over all that the axes of smaller steps write."""
+    reach = 0
+    for stride, size in sorted(zip(strides, sizes, strict=True)):
+        if size > 1 and stride <= reach:
+            return False
+        reach += (size - 1) * stride
+    return True
+
+
 def _copy(step: Step) -> None:
     p, x = step.params, step.inputs[0]
     sizes = [p[f"size_{i}"] for i in range(COPY_RANK)]
     source = _strided(x, p["src_offset"], [p[f"src_stride_{i}"] for i in range(COPY_RANK)], sizes)
-    target = _strided(
-        step.output, p["dst_offset"], [p[f"dst_stride_{i}"] for i in range(COPY_RANK)], sizes
-    )
-    target[...] = source if len(step.inputs) == 1 else step.inputs[1][0][source]
+    codes = source if len(step.inputs) == 1 else step.inputs[1][0][source]
+    strides = [p[f"dst_stride_{i}"] for i in range(COPY_RANK)]
+    if _writes_once(strides, sizes):
+        _strided(step.output, p["dst_offset"], strides, sizes)[...] = codes
+        return
+    # NumPy assigns to a view in an order of its own; to a list of places in the list's order.
+    places = _strided(np.arange(step.output.size), p["dst_offset"], strides, sizes)
+    step.output.reshape(-1)[places.reshape(-1)] = codes.reshape(-1)
 
 
 def _fill(step: Step) -> None:

@@ -176,10 +176,8 @@ def fold_before(draft: Draft, node: Node, affine: Affine) -> bool:
     carriers, reader = _way_to_weights(draft, node.outputs[0])
     if reader is None or affine.clip != NO_CLIP:
         return False
-    axis = WEIGHTED[reader.op] % len(draft.shape(reader.inputs[0]))
-    for carrier in reversed(carriers):
-        axis = carrier.ints("perm")[axis] if carrier.op == "Transpose" else axis
-    pair = _channels(draft, affine, affine.x, axis)
+    axis = _axis_before(carriers, WEIGHTED[reader.op] % len(draft.shape(reader.inputs[0])))
+    pair = None if axis is None else _channels(draft, affine, affine.x, axis)
     weights = draft.constant(reader.inputs[1])
     if pair is None or weights is None or not all(_carries(c, pair[0]) for c in carriers):
         return False
@@ -210,6 +208,19 @@ def _way_to_weights(draft: Draft, value: str) -> tuple[list[Node], Node | None]:
         carriers.append(reader)
         value = reader.outputs[0]
     return [], None
+
+
+def _axis_before(carriers: list[Node], axis: int) -> int | None:
+    """Return which axis lies before all carriers, of an axis behind them.
+
+    None where a pool slides along it: its windows mix what has one factor with what has another.
+    """
+    for carrier in reversed(carriers):
+        if carrier.op == "Transpose":
+            axis = carrier.ints("perm")[axis]
+        elif axis > 1:
+            return None
+    return axis
 
 
 def _carries(carrier: Node, factor: F64) -> bool:

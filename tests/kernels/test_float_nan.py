@@ -1,0 +1,90 @@
+"""The float instructions store one NaN, whichever operation or input it came from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bittrue import arith
+from bittrue.compiler.instructions import BINARY_FUNCTIONS, UNARY_FUNCTIONS
+from bittrue.compiler.program import Program
+from bittrue.engines.emulate import Emulator
+from bittrue.engines.native_library import available_isas
+from tests.kernels.check import check
+from tests.kernels.programs import Builder, Case
+
+ISAS = ("scalar", "avx2", "avx512vnni")
+THE_NAN = 0x7FC00000
+#: Quiet and signalling NaNs of both signs with and without payload, then what makes NaNs.
+BITS = (0x7FC00000, 0xFFC00000, 0x7F800001, 0xFF800001, 0x7FC12345, 0xFFFFFFFF,
+        0x7F800000, 0xFF800000, 0x00000000, 0x80000000, 0x3F800000, 0xBF800000)  # fmt: skip
+ODD = np.array(BITS, np.uint32).view(np.float32)
+#: Enough of them for whole vectors and a rest.
+TIMES = 5
+
+
+@pytest.fixture(params=ISAS)
+def isa(request: pytest.FixtureRequest) -> str:
+    name = str(request.param)
+    if name not in available_isas():
+        pytest.skip(f"this CPU does not run {name}")
+    return name
+
+
+def of_inputs(kind: str, inputs: tuple[np.ndarray, ...], params: dict[str, int]) -> Program:
+    """One instruction of a kind on float inputs of one shape."""
+    made = Builder()
+    tensors = tuple(made.tensor(array.shape, "float32") for array in inputs)
+    y = made.tensor(inputs[0].shape, "float32")
+    made.step(kind, tensors, y, params)
+    return made.program(tensors, (y,))
+
+
+def assert_one_nan(isa: str, case: Case, wanted: np.ndarray) -> None:
+    """Fail unless NaN is exactly where it is wanted, as THE_NAN, and the engine has these bytes."""
+    (found,), _ = Emulator(case.program).run(case.inputs)
+    assert wanted.any()
+    np.testing.assert_array_equal(np.isnan(found), wanted)
+    assert set(found.view(np.uint32)[wanted].tolist()) == {THE_NAN}
+    check(case, isa)
+
+
+@pytest.mark.parametrize("function", BINARY_FUNCTIONS)
+def test_functions_of_two(isa: str, function: str) -> None:
+    pairs = np.meshgrid(np.tile(ODD, TIMES), ODD)
+    a, b = (np.ascontiguousarray(side).reshape(-1) for side in pairs)
+    with np.errstate(all="ignore"):
+        wanted = {
+            "add": np.isnan(a) | np.isnan(b) | (np.isinf(a) & np.isinf(b) & (a != b)),
+            "sub": np.isnan(a) | np.isnan(b) | (np.isinf(a) & (a == b)),
+            "mul": np.isnan(a * b),
+            "div": np.isnan(a / b),
+            "min": np.isnan(b),
+            "max": np.isnan(b),
+        }[function]
+    params = {"function": BINARY_FUNCTIONS.index(function)}
+    assert_one_nan(isa, Case(of_inputs("F32_BINARY", (a, b), params), (a, b)), wanted)
+
+
+@pytest.mark.parametrize("function", UNARY_FUNCTIONS)
+def test_functions_of_one(isa: str, function: str) -> None:
+    x = np.tile(ODD, TIMES)
+    wanted = np.isnan(x) | ((function == "sqrt") & (x < 0))
+    params = {"function": UNARY_FUNCTIONS.index(function)}
+    assert_one_nan(isa, Case(of_inputs("F32_UNARY", (x,), params), (x,)), wanted)
+
+
+def test_softmax(isa: str) -> None:
+    rows = [np.float32([1, odd, 2]) for odd in ODD] + [np.full(3, -np.inf, np.float32)]
+    x = np.stack(rows)
+    x.view(np.uint32)[: len(BITS), 1] = BITS  # np.float32 of a signalling NaN may quiet it
+    lost = np.isnan(x).any(axis=1) | np.isposinf(x).any(axis=1) | np.isneginf(x).all(axis=1)
+    wanted = np.repeat(lost[:, None], 3, axis=1)
+    assert_one_nan(isa, Case(of_inputs("F32_SOFTMAX", (x,), {}), (x,)), wanted)
+
+
+def test_the_rule_changes_no_number() -> None:
+    bits = np.arange(0, 2**32, 65537, dtype=np.uint64).astype(np.uint32)
+    found = arith.one_nan(bits.view(np.float32)).view(np.uint32)
+    nan = (bits & 0x7FFFFFFF) > 0x7F800000
+    np.testing.assert_array_equal(found, np.where(nan, THE_NAN, bits))
