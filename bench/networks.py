@@ -39,6 +39,8 @@ START, END = "<!-- networks: begin -->", "<!-- networks: end -->"
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 CALIBRATION = 64
 TIMED_RUNS = 11
+#: Pictures of 640x640 and more that the slow `quantized` stage is judged on.
+LARGE = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +204,12 @@ def measure(case: Case) -> Result:
         case.name,
         *(_edge(subject, given, *pair) for pair in EDGES),
         figures=_judge(case, subject, evaluation, "compiled"),
-        figures_quantized=_judge(case, subject, _first(evaluation, 40), "quantized"),
+        figures_quantized=_judge(
+            case,
+            subject,
+            _first(evaluation, LARGE if item.size[0] >= 640 else len(evaluation.pixels)),
+            "quantized",
+        ),
         bytes_executable=len(network.executable or b""),
         seconds_build=seconds,
         milliseconds=_time(network, given),

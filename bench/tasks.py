@@ -71,10 +71,13 @@ def classify(
     def agreement(rows: np.ndarray) -> float:
         return 100 * float(rows[:, 2].mean())
 
+    def accuracy(rows: np.ndarray) -> float:
+        return 100 * float(rows[:, 0].mean())
+
     return (
         Figure("top-1 drop", drop(pairs), *bootstrap(pairs, drop), "points", len(pairs)),
         Figure("agreement", agreement(pairs), *bootstrap(pairs, agreement), "%", len(pairs)),
-        Figure("float top-1", 100 * float(pairs[:, 0].mean()), 0, 100, "%", len(pairs)),
+        Figure("float top-1", accuracy(pairs), *bootstrap(pairs, accuracy), "%", len(pairs)),
     )
 
 

@@ -64,6 +64,7 @@ inline float dequantize(uint8_t code, float scale, int32_t zero_point) {
 
 // e^x for x clamped to [-87, 88]; docs/numerics.md 7.1. NaN gives NaN.
 inline float exponential(float x) {
+  if (x != x) return x;
   float clamped = x > -87.0f ? x : -87.0f;
   clamped = clamped < 88.0f ? clamped : 88.0f;
   const float whole = round_even(clamped * 1.44269504088896341f);
@@ -76,7 +77,7 @@ inline float exponential(float x) {
   poly = poly * rest + (float)(1.0 / 2.0);
   poly = ((poly * rest) * rest + rest) + 1.0f;
   const uint32_t power = (uint32_t)((int32_t)whole + 127) << 23;
-  return x == x ? poly * float_of_bits(power) : x;
+  return poly * float_of_bits(power);
 }
 
 inline float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
