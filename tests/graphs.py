@@ -368,6 +368,8 @@ def random_graph(draw: Draw, max_steps: int = 8) -> Graph:
             made.append(new)
     read = {name for node in g.b.nodes for name in node.inputs}
     outputs = [node.outputs[0] for node in g.b.nodes if node.outputs[0] not in read]
+    # A Split whose second part nobody reads may leave none.
+    outputs = outputs or [g.b.nodes[-1].outputs[0]]
     if len(outputs) > 1 and g.flag():
         outputs.remove(g.pick(*outputs))
     inner = [node.outputs[0] for node in g.b.nodes if node.outputs[0] in read]

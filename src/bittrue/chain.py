@@ -354,11 +354,7 @@ def compile(network: Network) -> Network:
         "compile": {"bittrue": __version__},
         "source": {"name": network.source.name, "sha256": network.source.sha256},
     }
-    told: dict[str, object] = {}
-    if network.history is not None:
-        # The executable's text is written with sorted keys: the layers' order goes beside it.
-        told["history"] = history_to_json(network.history)
-        told["layers"] = list(network.history.sources)
+    told = {} if network.history is None else {"history": history_to_json(network.history)}
     program = compile_graph(
         network.quantized,
         name=network.name,

@@ -24,6 +24,7 @@ from bittrue.compiler.fileformat import (
     write_program,
 )
 from bittrue.compiler.plan import plan
+from bittrue.engines.native import Engine
 from bittrue.errors import DataError, FormatError, InternalError
 from tests.format.programs import Builder, small_program
 
@@ -48,7 +49,13 @@ def patched(at: int, kind: str, value: object) -> bytes:
     return sealed(bytes(data))
 
 
-def refused(data: bytes) -> FormatError:
+def refused(data: bytes, *, engine: bool = True) -> FormatError:
+    """Return what Python says; the engine, which never looks at META, must refuse it too."""
+    if engine:
+        with pytest.raises(FormatError):
+            Engine(data, threads=1)
+    else:
+        Engine(data, threads=1).close()
     with pytest.raises(FormatError) as caught:
         from_bytes(data, path="some.bte")
     assert caught.value.path == "some.bte"
@@ -221,7 +228,7 @@ MUSTS: list[tuple[str, Callable[[], bytes], str, int | None]] = [
     ("a negative scale", lambda: patched(T0 + 48, "f", -0.5), "scale", T0 + 48),
     ("a scale that is no number", lambda: patched(T0 + 48, "f", float("nan")), "scale", T0 + 48),
     ("an infinite scale", lambda: patched(T0 + 48, "f", float("inf")), "scale", T0 + 48),
-    ("another scale than META", lambda: patched(T0 + 48, "f", 0.25), "META says", T0 + 48),
+    ("a scale of -0", lambda: patched(T0 + 64 + 48, "f", -0.0), "scale", T0 + 64 + 48),
     ("a tensor row's zeros", lambda: patched(T0 + 52, "I", 1), "zeros", T0 + 52),
     ("an unknown kind", lambda: patched(CODE, "I", 99), "unknown kind 99", CODE),
     ("other inputs than the table", lambda: patched(CODE + 4, "I", 5), "inputs", CODE),
@@ -233,6 +240,7 @@ MUSTS: list[tuple[str, Callable[[], bytes], str, int | None]] = [
     ("an input that is no tensor", lambda: patched(CODE + 16, "I", 99), "tensor 99", CODE),
     ("an end that is no tensor", lambda: patched(IO, "I", 99), "tensor 99", IO),
     ("a constant as input", lambda: patched(IO, "I", 1), "constant", IO),
+    ("an output on a constant", lambda: patched(IO + 4, "I", 1), "constant", IO + 4),
     ("an output twice", lambda: patched(IO + 8, "I", 10), "shares its buffer", IO + 8),
 ]  # fmt: skip
 
@@ -246,6 +254,12 @@ def test_a_broken_rule_is_refused_at_its_byte(
     assert message in why.message
     if at is not None:
         assert why.offset == at
+
+
+def test_another_scale_than_that_of_meta_is_refused() -> None:
+    why = refused(patched(T0 + 48, "f", 0.25), engine=False)
+    assert "META says" in why.message
+    assert why.offset == T0 + 48
 
 
 def test_the_corpus_starts_from_a_good_file() -> None:
@@ -329,11 +343,14 @@ def _tensor(**changes: object) -> dict[str, object]:
         _tensor(scale=[-1.0]),
         _tensor(scale=[0.5, 0.5, 0.5, 0.5, 0.5]),
         _tensor(scale=[True]),
+        _tensor(scale=[1e300]),
+        _tensor(scale=[1e-60]),
+        _tensor(scale=[]),
         _tensor(origin="x"),
     ],
 )
 def test_a_meta_of_another_form_is_refused(change: dict[str, object]) -> None:
-    refused(with_meta(json.dumps(good_meta() | change).encode()))
+    refused(with_meta(json.dumps(good_meta() | change).encode()), engine=False)
 
 
 @pytest.mark.parametrize(
@@ -341,4 +358,4 @@ def test_a_meta_of_another_form_is_refused(change: dict[str, object]) -> None:
     [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100000, b'{"name":NaN}', b"1" * 5000, b"null", b"{}"],
 )
 def test_a_meta_that_is_no_object_is_refused(text: bytes) -> None:
-    refused(with_meta(text))
+    refused(with_meta(text), engine=False)

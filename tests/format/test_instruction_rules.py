@@ -1,4 +1,7 @@
-"""Each rule of an instruction: the compiler's own check and the reader of files both refuse."""
+"""Each rule of an instruction: the compiler's check and both readers of files refuse what breaks it.
+
+Files are read by `bittrue.compiler.fileformat` and by the engine.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from bittrue.compiler.instructions import BY_NAME, INSTRUCTIONS
 from bittrue.compiler.program import Program
 from bittrue.compiler.verify_program import problems, verify_program
 from bittrue.engines.emulate import Emulator
+from bittrue.engines.native import Engine
 from bittrue.errors import FormatError, InternalError
 from tests.format.programs import Builder
 
@@ -142,6 +146,14 @@ def assert_refused(program: Program, message: str, monkeypatch: pytest.MonkeyPat
         fileformat.from_bytes(data)
     assert caught.value.offset is not None
     assert caught.value.offset > 0
+    with pytest.raises(FormatError):
+        Engine(data, threads=1)
+
+
+def assert_accepted(program: Program) -> None:
+    data = fileformat.to_bytes(program)
+    fileformat.from_bytes(data)
+    Engine(data, threads=1).close()
 
 
 def test_every_instruction_has_a_row_here() -> None:
@@ -152,7 +164,10 @@ def test_every_instruction_has_a_row_here() -> None:
 def test_the_rows_are_good_and_run(kind: str) -> None:
     program = fileformat.from_bytes(fileformat.to_bytes(program_of(kind)))
     inputs = [np.zeros(row.shape, row.dtype) for row in program.contract.inputs]
-    Emulator(program).run(inputs)
+    (want, *_), _ = Emulator(program).run(inputs)
+    with Engine(fileformat.to_bytes(program), threads=1) as engine:
+        (found, *_), _ = engine.run(inputs)
+    assert found.tobytes() == want.tobytes()
 
 
 TENSORS: list[tuple[str, str, str, tuple[int, ...], str]] = [
@@ -314,8 +329,15 @@ def test_lo_above_hi(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_sums_of_a_pool_that_could_wrap(monkeypatch: pytest.MonkeyPatch) -> None:
-    program = program_of("AVG_POOL", params={"kernel_h": 2**12, "kernel_w": 2**12})
+    program = program_of("AVG_POOL", params={"kernel_h": 2**12, "kernel_w": 2**11 + 1})
     assert_refused(program, "taps a sum", monkeypatch)
+    assert_accepted(program_of("AVG_POOL", params={"kernel_h": 2**12, "kernel_w": 2**11}))
+
+
+def test_sums_of_a_convolution_that_could_wrap(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = program_of("CONV", arrays={"weight": np.ones((4, 1, 21846, 3), np.int8)})
+    assert_refused(program, "products a sum", monkeypatch)
+    assert_accepted(program_of("CONV", arrays={"weight": np.ones((4, 1, 21845, 3), np.int8)}))
 
 
 def test_a_copy_of_more_elements_than_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -364,6 +386,53 @@ def test_an_output_on_its_input(kind: str, monkeypatch: pytest.MonkeyPatch) -> N
 def test_elementwise_steps_may_write_on_their_input(kind: str, role: str) -> None:
     program = _sharing(kind, role)
     assert not list(problems(program))
+
+
+def _moved(program: Program, name: str, offset: int) -> Program:
+    """The buffer of a tensor at another place of the arena."""
+    index = [row.name for row in program.tensors].index(name)
+    buffers = list(program.buffers)
+    at = program.tensors[index].buffer
+    buffers[at] = replace(buffers[at], offset=offset)
+    end = -(-(offset + buffers[at].nbytes) // 64) * 64
+    return replace(program, buffers=tuple(buffers), arena_bytes=max(end, program.arena_bytes))
+
+
+@pytest.mark.parametrize(
+    ("kind", "role"), [(kind, role) for kind, row in ROWS.items() for role in row[0]]
+)
+def test_an_output_that_overlaps_an_input(
+    kind: str, role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = program_of(kind)
+    index = [row.name for row in program.tensors].index(role)
+    place = program.buffers[program.tensors[index].buffer].offset
+    message = f"output overlaps {role}"
+    assert_refused(_moved(program, "y", place), message, monkeypatch)
+
+
+def test_an_output_may_begin_where_an_input_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = program_of("TABLE", {"x": ("uint8", (65, 3)), "y": ("uint8", (65, 3))})
+    x, y = 256, 256 + 195  # 195 bytes take four places of 64
+    assert y < 512
+    assert_accepted(_moved(_moved(program, "x", x), "y", 512))
+    assert_accepted(_moved(_moved(program, "y", x), "x", 512))
+    for place in (448, 320, 256, 128, 64):
+        moved = _moved(_moved(program, "x", x), "y", place)
+        assert_refused(moved, "output overlaps x", monkeypatch)
+    assert_accepted(_moved(_moved(program, "x", x), "y", 0))
+
+
+def test_an_input_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = program_of("ADD")
+    assert_refused(replace(program, inputs=(0, 0)), "shares its buffer", monkeypatch)
+
+
+def test_two_inputs_in_one_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = program_of("F32_BINARY", {"b": ("float32", (1, 3))} | {"y": ("float32", (1, 3))})
+    alias = replace(program.tensors[1], buffer=program.tensors[0].buffer)
+    tensors = (program.tensors[0], alias, *program.tensors[2:])
+    assert_refused(replace(program, tensors=tensors), "shares its buffer", monkeypatch)
 
 
 def test_a_constant_is_never_written(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,7 +147,7 @@ MISTAKES = {
     "optimize native.bta -o none/a.bta": 5,
     "compile native.bta -o a.bte": 2,
     "changes native.bta": 2,
-    "import none.onnx -o a.bta": 3,
+    "import none.onnx -o a.bta": 5,
     "import x.png -o a.bta": 3,
     "import tiny.bta -o a.bta": 3,
     "import tiny.onnx --weights w.pt -o a.bta": 2,

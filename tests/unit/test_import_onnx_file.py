@@ -15,7 +15,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from bittrue.errors import Error, FormatError, ModelError
+from bittrue.errors import DataError, Error, FormatError
 from bittrue.graph.verify import verify
 from bittrue.importers import onnx_file
 from bittrue.importers.onnx import import_onnx
@@ -107,7 +107,7 @@ def test_a_pickle_is_never_executed(protocol: int, tmp_path: Path) -> None:
 
 def test_a_missing_file_and_a_folder_are_model_errors(tmp_path: Path) -> None:
     for path in (tmp_path / "no.onnx", tmp_path):
-        with pytest.raises(ModelError, match=str(path)):
+        with pytest.raises(DataError, match=str(path)):
             import_onnx(path)
 
 

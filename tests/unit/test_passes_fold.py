@@ -86,6 +86,19 @@ def test_zeros_go_into_a_max_pool_only_if_nothing_is_negative(front: str) -> Non
     assert_equal(graph, after, atol=0)
 
 
+@pytest.mark.parametrize(
+    ("value", "folds"), [(-np.inf, True), (float(np.finfo(np.float32).min), True), (-1e30, False)]
+)
+def test_only_what_no_number_is_below_goes_into_a_max_pool(value: float, folds: bool) -> None:
+    b = GraphBuilder()
+    padded = pad(b, b.input("x", (1, 2, 5, 5)), value)
+    kernel = {"kernel_shape": (3, 3), "strides": (2, 2), "pads": (0,) * 4, "dilations": (1, 1)}
+    graph = b.graph(b.add("MaxPool", padded, **kernel))
+    after = fold_pads(graph)
+    assert ops(after) == (["MaxPool"] if folds else ["Pad", "MaxPool"])
+    assert_equal(graph, after, atol=0)
+
+
 def test_a_window_that_would_be_all_padding_keeps_the_pad() -> None:
     b = GraphBuilder()
     padded = pad(b, b.add("Relu", b.input("x", (1, 2, 5, 5))))

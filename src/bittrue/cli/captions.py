@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-WORDS = (
+PROSE = (
     "the river runs past old stone houses and every window shows another street where people "
     "talk about bread weather trains music and the price of a small boat 1984 27.50 No.12 A B"
-).split()
+)
+WORDS = PROSE.split()
 
 
 def with_captions(path: Path, seed: int) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -72,15 +71,11 @@ def _history(subject: Subject) -> History:
     """Return what the float passes did, from the archive or from the executable's provenance."""
     if subject.network is not None and subject.network.history is not None:
         return subject.network.history
-    provenance = subject.program().provenance
-    data, layers = provenance.get("history"), provenance.get("layers")
-    if data is None or not isinstance(layers, list):
+    data = subject.program().provenance.get("history")
+    if data is None:
         raise UsageError(
             "the executable does not say what became of the source's layers",
             where=subject.path,
             hint="compile it again with this version of bittrue, or give the archive",
         )
-    history = history_from_json(data, path=subject.path)
-    order = {name: at for at, name in enumerate(layers)}
-    sources = sorted(history.sources, key=lambda name: order.get(name, len(order)))
-    return replace(history, sources={name: history.sources[name] for name in sources})
+    return history_from_json(data, path=subject.path)

@@ -404,7 +404,8 @@ def _read_tensors(file: _File, meta: Meta) -> tuple[Tensor, ...]:
         if not 1 <= rank <= MAX_RANK or any(dims[rank:]):
             file.refuse(f"tensor {index}: {rank} axes, dims {list(dims)}", at + 12)
         said = meta.tensors[index].scale
-        first = np.float32(said[0]) if said else np.float32(0)
+        with np.errstate(over="ignore"):
+            first = np.float32(said[0]) if said else np.float32(0)
         if not np.isfinite(scale) or np.signbit(scale) or first != np.float32(scale):
             file.refuse(f"tensor {index}: scale {scale}, META says {list(said[:1])}", at + 48)
         if any(zeros):

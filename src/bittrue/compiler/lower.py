@@ -230,11 +230,22 @@ def _contract(
                 _tensor_contract(quantized, name),
                 layout=known[name].layout if name in known else _layout(graph, name),
                 colour=known[name].colour if name in known else _colour(preprocess.get(name)),
+                value_range=_range(quantized, name, known.get(name)),
             )
             for name in graph.inputs
         ),
         tuple(_tensor_contract(quantized, name) for name in graph.outputs),
     )
+
+
+def _range(
+    quantized: QuantizedGraph, name: str, known: TensorContract | None
+) -> tuple[float, float] | None:
+    """Return an input's calibrated range; where none was seen (raw pixels), what is known of it."""
+    seen = quantized.ranges.get(name)
+    if seen is not None:
+        return float(seen[0]), float(seen[1])
+    return None if known is None else known.value_range
 
 
 def _tensor_contract(quantized: QuantizedGraph, name: str) -> TensorContract:

@@ -21,11 +21,12 @@ from bittrue.compiler.instructions import (
     UNARY_FUNCTIONS,
     InstructionKind,
 )
-from bittrue.compiler.program import ALIGNMENT, MAX_RANK, Instruction, Program, Tensor
+from bittrue.compiler.program import ALIGNMENT, MAX_RANK, Buffer, Instruction, Program, Tensor
 from bittrue.dtypes import DTYPES
 from bittrue.errors import InternalError
 
 DIM_MAX = 2**31 - 1
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 BYTES_MAX = 2**40
 COUNT_MAX = 2**20
 IO_MAX = 1024
@@ -144,8 +145,8 @@ def _tensor(program: Program, tensor: Tensor) -> Iterator[str]:
         yield f"perm {list(tensor.perm)} is no order of {len(tensor.shape)} axes"
     if not 0 <= tensor.zero_point <= 255:
         yield f"zero point {tensor.zero_point} is not 0 to 255"
-    if not all(np.isfinite(scale) and scale > 0 for scale in tensor.scale):
-        yield "a scale is not positive and finite"
+    if not all(0 < scale <= FLOAT32_MAX and np.float32(scale) > 0 for scale in tensor.scale):
+        yield "a scale is not positive and finite as float32"
     if len(tensor.scale) > 1 and len(tensor.scale) not in tensor.shape:
         yield f"{len(tensor.scale)} scales for shape {list(tensor.shape)}"
     if not 0 <= tensor.buffer < len(program.buffers):
@@ -247,11 +248,22 @@ def _places(step: Instruction, view: _Step) -> Iterator[str]:
         constant = view.program.buffers[tensor.buffer].constant
         if role in CONSTANT_ROLES and not constant:
             yield f"{role} {tensor.name!r} is no constant"
-        if role == "y" or tensor.buffer != output.buffer:
+        if role == "y":
+            continue
+        if tensor.buffer != output.buffer:
+            if _overlap(view.program.buffers[tensor.buffer], view.program.buffers[output.buffer]):
+                yield f"its output overlaps {role} {tensor.name!r} in the arena"
             continue
         alike = (tensor.dtype, tensor.shape) == (output.dtype, output.shape)
         if step.kind not in IN_PLACE or not alike:
             yield f"its output shares the buffer of {role} {tensor.name!r}"
+
+
+def _overlap(one: Buffer, other: Buffer) -> bool:
+    """Whether two buffers share bytes of the arena; those without a place yet do not."""
+    if one.constant or other.constant or min(one.offset, other.offset) < 0:
+        return False
+    return one.offset < other.offset + other.nbytes and other.offset < one.offset + one.nbytes
 
 
 def _codes(view: _Step) -> Iterator[str]:

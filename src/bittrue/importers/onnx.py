@@ -63,7 +63,8 @@ def import_onnx(
         end: Tensors or nodes that it ends with.
 
     Raises:
-        ModelError: if the file cannot be read, or its network contradicts itself.
+        DataError: if the file cannot be read.
+        ModelError: if its network contradicts itself.
         FormatError: if it is no ONNX model, damaged, or too long.
         UnsupportedError: if it has operators that are not handled; all of them are listed.
         UsageError: if a shape is missing, or a name is not in the network.

@@ -15,7 +15,7 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped,unused-ignore]
 
-from bittrue.errors import FormatError, ModelError, UnsupportedError
+from bittrue.errors import DataError, FormatError, UnsupportedError
 
 OPSET_MIN = 9
 OPSET_MAX = 22
@@ -57,7 +57,7 @@ def read_bytes(source: str | os.PathLike[str] | bytes) -> tuple[bytes, str, Path
         source: A path, or the file's bytes (which lie in no folder).
 
     Raises:
-        ModelError: if there is no such file, or it cannot be read.
+        DataError: if there is no such file, or it cannot be read.
         FormatError: if it is longer than protobuf allows.
     """
     if isinstance(source, bytes):
@@ -73,7 +73,7 @@ def read_bytes(source: str | os.PathLike[str] | bytes) -> tuple[bytes, str, Path
             )
         return path.read_bytes(), str(path), path.parent
     except OSError as why:
-        raise ModelError(
+        raise DataError(
             f"the file cannot be read: {why.strerror}",
             where=str(path),
             hint="give the path of an .onnx file",

@@ -135,7 +135,7 @@ def self_contained(source: str | os.PathLike[str]) -> bytes:
 
     Raises:
         FormatError: if it is no ONNX file, its data is missing, or both are too long together.
-        ModelError: if the file cannot be read.
+        DataError: if the file cannot be read.
         UnsupportedError: if its opset is not in 9 to 22.
     """
     data, path, folder = read_bytes(source)

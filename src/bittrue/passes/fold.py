@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import isinf
 
 import numpy as np
 
@@ -18,6 +17,8 @@ from bittrue.passes.draft import Draft, make, rewrite
 FOLDED_BYTES = 1 << 26
 #: Operators whose output is at least 0, whatever they read.
 NOT_NEGATIVE = frozenset(("Relu", "Sigmoid", "Exp", "Sqrt", "Abs", "HardSigmoid", "Softplus"))
+#: No finite number is below it: exporters write it for -inf, which codes could not span either.
+LEAST = float(np.finfo(np.float32).min)
 
 
 def fold_constants(graph: Graph) -> Graph:
@@ -49,7 +50,8 @@ def fold_pads(graph: Graph) -> Graph:
     """Return the graph with each Pad in the padding of the convolution or pool that follows it.
 
     Only where this changes nothing: zeros around rows and columns before a Conv, or an AveragePool
-    that counts them; before a MaxPool -inf, or zeros where the input is never negative.
+    that counts them; before a MaxPool what no number is below, or zeros where the input is never
+    negative.
     """
     return rewrite(graph, _fold_pad)
 
@@ -104,7 +106,7 @@ def _pad_max(draft: Draft, pad: Node, reader: Node) -> More:
     dense = all(step == 1 for step in reader.ints("dilations"))
     inside = dense and all(pads[at] <= span for at, span in enumerate(spans + spans))
     value = pad.number("value")
-    loses = (isinf(value) and value < 0) or (value == 0 and _never_negative(draft, pad.inputs[0]))
+    loses = value <= LEAST or (value == 0 and _never_negative(draft, pad.inputs[0]))
     fits = inside and loses and not reader.attrs["ceil_mode"] and not any(reader.ints("pads"))
     return {} if fits else None
 

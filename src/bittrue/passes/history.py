@@ -187,7 +187,8 @@ def _attr_changes(was: list[Node], now: list[Node]) -> str:
 def history_to_json(history: History) -> dict[str, object]:
     """Return the history as plain JSON values; `history_from_json` reads them back."""
     return {
-        "sources": dict(history.sources),
+        # Pairs, not an object: the running order must outlive writers that sort keys.
+        "sources": [[name, op] for name, op in history.sources.items()],
         "changes": [{**asdict(change), "into": list(change.into)} for change in history.changes],
         "final": {source: list(names) for source, names in history.final.items()},
     }
@@ -203,7 +204,7 @@ def history_from_json(data: object, *, path: str = "") -> History:
         if not isinstance(data, Mapping):
             raise TypeError("it is no object")
         return History(
-            _texts(data["sources"]),
+            dict(_pair(row) for row in _rows(data["sources"])),
             tuple(_change(row) for row in _rows(data["changes"])),
             {_text(name): _names_of(names) for name, names in _mapping(data["final"]).items()},
         )
@@ -239,8 +240,9 @@ def _text(data: object) -> str:
     return data
 
 
-def _texts(data: object) -> dict[str, str]:
-    return {_text(name): _text(item) for name, item in _mapping(data).items()}
+def _pair(data: object) -> tuple[str, str]:
+    name, op = _names_of(data)
+    return name, op
 
 
 def _names_of(data: object) -> tuple[str, ...]:
