@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bittrue import arith
 from bittrue.archive import ZIP_MAGIC, Network, archive_from_bytes
 from bittrue.compiler.fileformat import MAGIC, from_bytes
 from bittrue.compiler.program import Program
@@ -316,10 +317,11 @@ def adapt(
 ) -> dict[str, np.ndarray]:
     """Return the inputs in the domain that a contract asks for.
 
-    Raw pixels become normalised values where a float stage wants them, whole normalised values
-    become raw pixels again, flat bytes of the right number get the contract's type and shape, and
-    floats become codes where the input has a scale. Everything else
-    is checked as it is.
+    Raw pixels become normalised values where a float stage wants them, and the codes of those where
+    the input has a scale; whole normalised values become raw pixels again; flat bytes of the right
+    number get the contract's type and shape, and floats become codes where the input has a scale.
+    With preprocessing, uint8 of the picture's shape (or as many flat bytes) are raw pixels, never
+    codes, so that one input means the same at every stage. Everything else is checked as it is.
 
     Args:
         given: By input name; the name "" means the only input.
@@ -349,18 +351,24 @@ def in_domain(
 
 def _to_domain(row: TensorContract, array: np.ndarray, preprocess: Preprocess | None) -> np.ndarray:
     is_flat = array.ndim == 1 != len(row.shape) and array.dtype == np.uint8
-    if is_flat and array.size == row.nbytes:
+    if is_flat and array.size == row.nbytes and (preprocess is None or row.scale is None):
         return array.view(row.dtype).reshape(row.shape)
     if is_flat and preprocess is not None and array.size == math.prod(preprocess.raw_shape):
         array = array.reshape(preprocess.raw_shape)
-    if preprocess is None or (array.dtype.name, array.shape) == (row.dtype, row.shape):
+    if preprocess is None:
         return array
     raw_shape, network_shape = preprocess.raw_shape, preprocess.input_shape
     is_raw = (array.dtype.name, array.shape) == ("uint8", raw_shape)
+    if is_raw and row.scale is not None and row.shape == network_shape:
+        # Normalised outside: pixels are as many bytes as codes, but no codes.
+        scale = np.array([row.scale], np.float32)
+        return arith.quantize(normalise(preprocess, array), scale, row.zero_point)
+    if (array.dtype.name, array.shape) == (row.dtype, row.shape):
+        return array
     if is_raw and (row.dtype, row.shape) == (preprocess.dtype, network_shape):
         return normalise(preprocess, array)
     is_input = (array.dtype.name, array.shape) == (preprocess.dtype, network_shape)
-    if is_input and (row.dtype, row.shape) == ("uint8", raw_shape):
+    if is_input and row.scale is None and (row.dtype, row.shape) == ("uint8", raw_shape):
         # Values that are no whole pixels stay: the check says more about them than this would.
         with contextlib.suppress(DataError):
             return denormalise(preprocess, array)

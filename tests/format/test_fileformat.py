@@ -132,6 +132,11 @@ def test_a_longer_file_is_refused() -> None:
     refused(GOOD + bytes(64))
 
 
+def test_a_longer_file_that_says_so_itself_is_refused() -> None:
+    for more in (1, 64, 128):
+        refused(sealed(GOOD[:16] + struct.pack("<Q", len(GOOD) + more) + GOOD[24:] + bytes(more)))
+
+
 def test_any_changed_byte_breaks_the_checksum() -> None:
     for at in range(0, len(GOOD), 7):
         refused(GOOD[:at] + bytes([GOOD[at] ^ 0x10]) + GOOD[at + 1 :])
@@ -192,6 +197,7 @@ MUSTS: list[tuple[str, Callable[[], bytes], str, int | None]] = [
     ("META not at 192", lambda: patched(56, "Q", 256), "META starts at 256", 56),
     ("a hole between sections", lambda: patched(72, "Q", section("NAMES")[0] + 64), "NAMES", 72),
     ("a section past the end", lambda: patched(160, "Q", 2**63), "CONSTANTS", 160),
+    ("META too long", lambda: patched(64, "Q", 2**26 + 1), "META", None),
     ("NAMES too long", lambda: _grown("NAMES"), "names take", None),
     ("BUFFERS too long", lambda: _grown("BUFFERS"), "BUFFERS has", None),
     ("TENSORS too long", lambda: _grown("TENSORS"), "TENSORS has", None),
@@ -199,6 +205,7 @@ MUSTS: list[tuple[str, Callable[[], bytes], str, int | None]] = [
     ("IO too long", lambda: _grown("IO"), "IO has", None),
     ("CONSTANTS too long", lambda: _grown("CONSTANTS"), "constant buffers end", None),
     ("bytes between sections", lambda: patched(sum(section("META")), "B", 1), "after", None),
+    ("bytes after the last section", lambda: patched(len(GOOD) - 1, "B", 1), "after", None),
     ("reserved bytes", lambda: patched(168, "B", 1), "reserved", 168),
     ("buffer kind", lambda: patched(B0, "I", 2), "kind 2", B0),
     ("buffer's zero", lambda: patched(B0 + 4, "I", 1), "kind", B0),

@@ -1,4 +1,4 @@
-"""Each rule of an instruction: the compiler's check and both readers of files refuse what breaks it.
+"""Each rule of an instruction: the compiler and both readers refuse what breaks it.
 
 Files are read by `bittrue.compiler.fileformat` and by the engine.
 """
@@ -21,6 +21,8 @@ from tests.format.programs import Builder
 
 WINDOW = {"stride_h": 1, "stride_w": 1, "dilation_h": 1, "dilation_w": 1}
 CODES = {"zero_point": 1, "lo": 0, "hi": 255}
+#: A copy of one axis of three.
+COPY_ALL = {**{f"size_{i}": 1 for i in range(5)}, "size_5": 3, "src_stride_5": 1, "dst_stride_5": 1}
 Arrays = dict[str, np.ndarray]
 
 F32 = np.float32
@@ -322,6 +324,27 @@ def test_params(
     assert_refused(program_of(kind, params={name: value}), message, monkeypatch)
 
 
+def test_names_of_65535_bytes_are_the_longest(monkeypatch: pytest.MonkeyPatch) -> None:
+    def named(name: str) -> Program:
+        made = Builder()
+        x, inner, y = (made.tensor(item, (3,)) for item in ("x", name, "y"))
+        made.tensors[inner] = replace(made.tensors[inner], origin=())
+        made.step("COPY", (x,), inner, **COPY_ALL)
+        made.step("COPY", (inner,), y, **COPY_ALL)
+        return made.program((x,), (y,))
+
+    assert_accepted(named("n" * 65535))
+    assert_refused(named("n" * 65536), "a name of 65536 bytes", monkeypatch)
+
+
+@pytest.mark.parametrize("scale", [0.0, -0.5, np.nan, np.inf, 1e300, 1e-60])
+def test_scales_are_positive_and_finite_as_float32(scale: float) -> None:
+    program = program_of("MAX_POOL")
+    tensors = (replace(program.tensors[0], scale=(scale,)), *program.tensors[1:])
+    with pytest.raises(InternalError, match="scale is not positive and finite"):
+        verify_program(replace(program, tensors=tensors))
+
+
 def test_lo_above_hi(monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in ("CONV", "ADD", "MUL", "AVG_POOL"):
         program = program_of(kind, params={"lo": 9, "hi": 8})
@@ -384,8 +407,38 @@ def test_an_output_on_its_input(kind: str, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(("kind", "role"), [("ADD", "a"), ("MUL", "a"), ("TABLE", "x"),
                                             ("F32_UNARY", "x")])  # fmt: skip
 def test_elementwise_steps_may_write_on_their_input(kind: str, role: str) -> None:
-    program = _sharing(kind, role)
-    assert not list(problems(program))
+    assert_accepted(_sharing(kind, role))
+
+
+def test_elementwise_steps_write_on_inputs_of_their_shape_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = Builder()
+    x = made.tensor("x", (2, 3), "float32")
+    y = made.tensor("y", (3, 2), "float32")
+    made.step("F32_UNARY", (x,), y)
+    made.tensors[y] = replace(made.tensors[y], buffer=made.tensors[x].buffer)
+    assert_refused(made.program((x,), (y,)), "shares the buffer", monkeypatch)
+
+
+@pytest.mark.parametrize("kind", ["ADD", "MUL", "F32_BINARY"])
+def test_what_two_inputs_broadcast_to(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    dtype = "float32" if kind == "F32_BINARY" else "uint8"
+    constants = {name: array.reshape(-1)[:1] for name, array in ROWS[kind][1].items()}
+    if kind == "ADD":
+        constants = {"multiplier": np.full((2, 1), 0.5, F32)}
+
+    def made(a: tuple[int, ...], b: tuple[int, ...], y: tuple[int, ...]) -> Program:
+        return program_of(kind, {"a": (dtype, a), "b": (dtype, b), "y": (dtype, y)}, constants)
+
+    for a, b in (((2, 3), (2, 3)), ((1, 3), (2, 1)), ((1, 1), (1, 1))):
+        shape = np.broadcast_shapes(a, b)
+        assert_accepted(made(a, b, shape))
+        for longer in ((shape[0] + 1, shape[1]), (shape[0], shape[1] + 1)):
+            assert_refused(made(a, b, longer), "broadcast", monkeypatch)
+    for a, b, y in (((2, 3), (2, 3), (2, 1)), ((2, 3), (2, 2), (2, 3)), ((4, 1), (2, 1), (4, 1))):
+        assert_refused(made(a, b, y), "broadcast", monkeypatch)
+    assert_refused(made((2, 3), (3,), (2, 3)), "axes", monkeypatch)
 
 
 def _moved(program: Program, name: str, offset: int) -> Program:
@@ -412,15 +465,14 @@ def test_an_output_that_overlaps_an_input(
 
 
 def test_an_output_may_begin_where_an_input_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    program = program_of("TABLE", {"x": ("uint8", (65, 3)), "y": ("uint8", (65, 3))})
-    x, y = 256, 256 + 195  # 195 bytes take four places of 64
-    assert y < 512
-    assert_accepted(_moved(_moved(program, "x", x), "y", 512))
-    assert_accepted(_moved(_moved(program, "y", x), "x", 512))
-    for place in (448, 320, 256, 128, 64):
-        moved = _moved(_moved(program, "x", x), "y", place)
+    program = program_of("F32_UNARY", {"x": ("float32", (64, 1)), "y": ("float32", (64, 1))})
+    at, end = 256, 512
+    assert_accepted(_moved(_moved(program, "x", at), "y", end))
+    assert_accepted(_moved(_moved(program, "y", at), "x", end))
+    assert_accepted(_moved(_moved(program, "x", at), "y", 0))
+    for place in (64, 128, 192, at, 320, 384, 448):
+        moved = _moved(_moved(program, "x", at), "y", place)
         assert_refused(moved, "output overlaps x", monkeypatch)
-    assert_accepted(_moved(_moved(program, "x", x), "y", 0))
 
 
 def test_an_input_twice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -429,7 +481,7 @@ def test_an_input_twice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_two_inputs_in_one_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
-    program = program_of("F32_BINARY", {"b": ("float32", (1, 3))} | {"y": ("float32", (1, 3))})
+    program = program_of("F32_BINARY", {"b": ("float32", (1, 3)), "y": ("float32", (1, 3))})
     alias = replace(program.tensors[1], buffer=program.tensors[0].buffer)
     tensors = (program.tensors[0], alias, *program.tensors[2:])
     assert_refused(replace(program, tensors=tensors), "shares its buffer", monkeypatch)

@@ -1,4 +1,4 @@
-"""A COPY writes in the row-major order of its indices: where it writes twice, the last one counts."""
+"""A COPY writes in row-major order of its indices: where it writes twice, the last one counts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def copy_case(
     x, y = made.tensor((count,)), made.tensor((max(reach + 1, count),))
     params = dict.fromkeys(BY_NAME["COPY"].params, 0) | {f"size_{axis}": 1 for axis in range(6)}
     for axis, row in enumerate(zip(sizes, source, strides, strict=True)):
-        params |= dict(zip((f"size_{axis}", f"src_stride_{axis}", f"dst_stride_{axis}"), row))
+        names = (f"size_{axis}", f"src_stride_{axis}", f"dst_stride_{axis}")
+        params |= dict(zip(names, row, strict=True))
     made.step("FILL", (), y, {"value": 0})
     made.step("COPY", (x,), y, params)
     codes = rng.permutation(256)[:count].astype(np.uint8)
@@ -50,7 +51,7 @@ def test_the_last_write_counts_whatever_the_strides() -> None:
         assert not list(problems(case.program))
         (found,), _ = Emulator(case.program).run(case.inputs)
         assert np.array_equal(found, want), (sizes, strides)
-        twice += np.count_nonzero(want) < case.inputs[0].size - 1
+        twice += int(np.count_nonzero(want) < case.inputs[0].size - 1)
         for isa in available_isas()[:1]:
             check(case, isa, threads=2)
     assert twice > PROGRAMS // 4

@@ -226,6 +226,17 @@ def test_the_input_of_a_depthwise_convolution_has_a_scale_a_channel() -> None:
     assert result.weights["n_y"].input_scale is None
 
 
+def test_a_transposed_convolution_has_one_scale_since_its_results_interleave() -> None:
+    b = Builder({"x": (1, 3, 4, 4)})
+    spatial = {"strides": (2, 2), "pads": (0,) * 4, "dilations": (1, 1)}
+    up = {**spatial, "output_padding": (0, 0), "group": 1}
+    b.add("ConvTranspose", "a", "x", weights(3, 4, 2, 2), **up)
+    b.conv("y", "a", weights(4, 1, 3, 3), group=4)
+    result = quantized(b.finish(["y"]))
+    assert not result.activations["a"].per_channel
+    compile_graph(result)
+
+
 def test_a_table_before_a_depthwise_convolution_has_scales_on_both_sides() -> None:
     result = quantized(depthwise_graph(table=True))
     assert result.activations["a"].per_channel

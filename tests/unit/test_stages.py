@@ -194,3 +194,15 @@ def test_a_network_that_takes_planar_pixels_is_given_them() -> None:
     item = Preprocess(size=(16, 16), dtype="uint8", scale=1.0)
     made = adapt({"": pixels(1)}, Contract((row,), ()), {"x": item})
     np.testing.assert_array_equal(made["x"], pixels(1).transpose(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_pixels_become_codes_of_normalised_values_where_these_are_made_outside(layout: str) -> None:
+    item = Preprocess(size=(16, 16), mean=(0.5, 0.4, 0.3), layout=layout)
+    shape, scale = item.input_shape, 1 / 128
+    row = TensorContract("x", shape, "uint8", layout, "RGB", scale, 100, holds="codes")
+    raw = pixels(1)
+    exact = np.rint(normalise(item, raw).astype(np.float64) / scale) + 100
+    for form in (raw, raw.reshape(-1), normalise(item, raw)):
+        made = adapt({"": form}, Contract((row,), ()), {"x": item})
+        np.testing.assert_array_equal(made["x"], np.clip(exact, 0, 255))

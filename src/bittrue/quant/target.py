@@ -96,7 +96,7 @@ TARGETS: tuple[Target, ...] = (
 )
 _BY_OP = {row.op: row for row in TARGETS}
 #: Operators that can write one scale a channel: a multiplier or a table for each.
-CHANNEL_MAKERS = frozenset({"Conv", "ConvTranspose", "Add", "Sub", "Mul"}) | TABLES
+CHANNEL_MAKERS = frozenset({"Conv", "Add", "Sub", "Mul"}) | TABLES
 #: Whatever has no row runs where the graph puts it and is refused by the compiler by name.
 _UNKNOWN = Target("", NONE, floating=False)
 
