@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from hypothesis import assume
 from hypothesis import strategies as st
 
 from bittrue.graph.model import Graph, Node, Shape, Value
@@ -368,6 +369,7 @@ def random_graph(draw: Draw, max_steps: int = 8) -> Graph:
             made.append(new)
     read = {name for node in g.b.nodes for name in node.inputs}
     outputs = [node.outputs[0] for node in g.b.nodes if node.outputs[0] not in read]
+    assume(g.b.nodes)
     # A Split whose second part nobody reads may leave none.
     outputs = outputs or [g.b.nodes[-1].outputs[0]]
     if len(outputs) > 1 and g.flag():

@@ -27,7 +27,7 @@ from bittrue.graph.model import Graph
 from bittrue.passes.history import history_to_json
 from bittrue.quant.calibrate import Run, Sample, samples_from
 from bittrue.quant.model import QuantizedGraph
-from bittrue.stages import adapt, stage_contract
+from bittrue.stages import adapt, stage_contract, stage_graph
 
 Pictures = str | Path | Iterable[np.ndarray | Mapping[str, np.ndarray]]
 PreprocessLike = Preprocess | str | Path
@@ -267,9 +267,7 @@ def quantize(
 
     if network.optimized is None:
         network = optimize(network)
-    graph = network.optimized
-    if graph is None:
-        raise UsageError("the network could not be optimised")
+    graph = stage_graph(network, "fp_optimized")
     contract = stage_contract(network, "fp_optimized")
     listed = _calibration_samples(network, calibration, samples)
     adapted = _Adapted(listed, contract, network.preprocess, seen)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bittrue.arith import QParams
+from bittrue.compiler.lower import compile_graph
 from bittrue.engines.simulate import codes_of
 from bittrue.errors import UsageError
 from bittrue.graph.model import Graph
