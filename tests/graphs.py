@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from bittrue.graph.model import Graph, Node, Shape, Value
 from bittrue.graph.ops import complete_attrs
+from bittrue.graph.reference import run_reference
 from bittrue.graph.shapes import infer_values
 from bittrue.graph.verify import verify
 
+RNG = np.random.default_rng(5)
 Draw = Callable[[st.SearchStrategy], object]
 
 
@@ -98,6 +100,25 @@ def random_inputs(graph: Graph, seed: int = 0) -> dict[str, np.ndarray]:
         else:
             found[name] = rng.integers(0, 256, value.shape).astype(value.dtype)
     return found
+
+
+def normal(*shape: int) -> np.ndarray:
+    """Return normally distributed float32 numbers, others at each call."""
+    return RNG.normal(size=shape).astype(np.float32)
+
+
+def ops(graph: Graph) -> list[str]:
+    """Return the operators of a graph in running order."""
+    return [node.op for node in graph.nodes]
+
+
+def assert_equal(before: Graph, after: Graph, atol: float = 1e-5) -> None:
+    """Check that a graph is legal and gives what the one before it gives, to within `atol`."""
+    verify(after)
+    inputs = random_inputs(before, 3)
+    old, new = run_reference(before, inputs), run_reference(after, inputs)
+    for name in before.outputs:
+        np.testing.assert_allclose(new[name], old[name], rtol=0, atol=atol)
 
 
 # --- drawing -----------------------------------------------------------------------------------

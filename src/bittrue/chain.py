@@ -132,21 +132,40 @@ def _to_graph(
     from bittrue.importers.onnx import import_onnx
 
     wanted = dict(shapes)
-    names = _input_names(source) if table else []
+    inputs = _file_inputs(source) if table else {}
     for name, item in table.items():
-        target = name or (names[0] if len(names) == 1 else "")
-        if target in names:
-            wanted.setdefault(target, item.input_shape)
+        target = name or (next(iter(inputs)) if len(inputs) == 1 else "")
+        if target in inputs and target not in wanted:
+            _check_batch(target, inputs[target])
+            wanted[target] = item.input_shape
     return import_onnx(source.onnx, input_shapes=wanted, start=start, end=end)
 
 
-def _input_names(source: Source) -> list[str]:
-    """Return the names of the inputs that the caller gives, as the file lists them."""
+def _file_inputs(source: Source) -> dict[str, tuple[int, ...]]:
+    """Return the inputs that the caller gives with their sizes in the file; 0 is an open one."""
     from bittrue.importers.onnx_file import parse
 
     graph = parse(source.onnx, source.name).graph
     constants = {row.name for row in graph.initializer}
-    return [row.name for row in graph.input if row.name not in constants]
+    return {
+        row.name: tuple(dim.dim_value for dim in row.type.tensor_type.shape.dim)
+        for row in graph.input
+        if row.name not in constants
+    }
+
+
+def _check_batch(name: str, shape: tuple[int, ...]) -> None:
+    """Refuse preprocessing for an input of several pictures; an open first axis, 0, will be 1.
+
+    Raises:
+        UsageError: if the input takes another number of pictures than one.
+    """
+    if len(shape) == 4 and shape[0] > 1:
+        raise UsageError(
+            f"preprocessing makes one picture a run, but input {name!r} has batch {shape[0]}",
+            hint="export the network with batch 1 or a dynamic batch axis, which is then 1, or "
+            "import it without preprocessing",
+        )
 
 
 def _bind(table: Mapping[str, Preprocess], graph: Graph) -> dict[str, Preprocess]:
@@ -165,6 +184,7 @@ def _bind(table: Mapping[str, Preprocess], graph: Graph) -> dict[str, Preprocess
                 hint=f"its inputs are {', '.join(graph.inputs)}",
             )
         shape, made = graph.values[target].shape, item.input_shape
+        _check_batch(target, shape)
         if shape != made:
             raise UsageError(
                 f"the preprocessing makes {list(made)}, input {target!r} takes {list(shape)}",

@@ -11,6 +11,7 @@ from bittrue import chain
 from bittrue.contract.preprocess import normalise
 from bittrue.errors import DataError, FormatError, UsageError
 from tests.unit.networks import PREPROCESS, TOML, pixels, tiny, write_inputs, write_onnx
+from tests.unit.onnx_models import N, floats, model
 
 
 def test_each_stage_adds_itself_and_an_earlier_one_drops_the_later() -> None:
@@ -93,6 +94,34 @@ def test_preprocessing_of_another_shape_is_refused(tmp_path: Path) -> None:
         chain.import_model(write_onnx(tmp_path), preprocess="size = [8, 8]\n")
     with pytest.raises(UsageError, match="no input 'image'"):
         chain.import_model(write_onnx(tmp_path), preprocess={"image": PREPROCESS})
+
+
+def two_pictures(folder: Path, batch: int | str) -> Path:
+    """A convolution over [batch, 3, 16, 16]."""
+    path = folder / "two.onnx"
+    inputs = {"x": (batch, 3, 16, 16)}
+    path.write_bytes(model([N("Conv", ["x", "w"], ["y"])], inputs=inputs, w=floats(4, 3, 1, 1)))
+    return path
+
+
+def test_preprocessing_for_several_pictures_at_once_is_refused(tmp_path: Path) -> None:
+    words = r"one picture a run, but input 'x' has batch 2\n.*export the network with batch 1"
+    for preprocess in (PREPROCESS, {"x": PREPROCESS}):
+        with pytest.raises(UsageError, match=words) as caught:
+            chain.import_model(two_pictures(tmp_path, 2), preprocess=preprocess)
+        assert "--input-shape" not in str(caught.value)
+    open_batch, given = two_pictures(tmp_path, "n"), {"x": (2, 3, 16, 16)}
+    with pytest.raises(UsageError, match=words):
+        chain.import_model(open_batch, input_shapes=given, preprocess=PREPROCESS)
+
+
+def test_a_dynamic_batch_is_one_picture_and_a_fixed_one_needs_no_preprocessing(
+    tmp_path: Path,
+) -> None:
+    dynamic = chain.import_model(two_pictures(tmp_path, "n"), preprocess=PREPROCESS)
+    assert dynamic.native.values["x"].shape == (1, 3, 16, 16)
+    fixed = chain.import_model(two_pictures(tmp_path, 2))
+    assert fixed.native.values["x"].shape == (2, 3, 16, 16)
 
 
 def test_a_damaged_network_is_refused(tmp_path: Path) -> None:

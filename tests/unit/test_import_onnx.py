@@ -206,6 +206,41 @@ def test_a_constant_of_an_unread_type_is_reported_by_the_node_that_reads_it() ->
         import_onnx(data)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["w", "b", "m", "c"])
+def test_weights_that_are_not_finite_are_refused_with_their_reader(name: str, value: float) -> None:
+    nodes = [
+        N("Conv", ["x", "w", "b"], ["f"], name="conv"),
+        N("BatchNormalization", ["f", "s", "o", "m", "v"], ["n"], name="norm"),
+        N("Identity", ["c"], ["d"], name="copy"),
+        N("MatMul", ["n", "d"], ["y"], name="product"),
+    ]
+    ones = np.ones(4, np.float32)
+    parts = {"w": floats(4, 3, 1, 1), "b": floats(4), "m": floats(4), "c": floats(8, 5)}
+    parts[name].flat[1] = value
+    reader = {"w": "Conv 'conv'", "b": "Conv 'conv'", "m": "BatchNormalization 'norm'"}
+    kind = "NaN" if np.isnan(value) else "infinity"
+    node = reader.get(name, "MatMul 'product'")
+    with pytest.raises(ModelError, match=f"{node}: constant '{name}' .* holds {kind}"):
+        import_onnx(model(nodes, s=ones, o=ones, v=ones, **parts))
+
+
+def test_nan_that_constants_come_to_is_refused_and_unread_nan_is_not() -> None:
+    nodes = [N("Div", ["k", "k"], ["q"]), N("Add", ["x", "q"], ["y"], name="add")]
+    with pytest.raises(ModelError, match=r"Add 'add': constant 'q' of shape \[1\] holds NaN"):
+        import_onnx(model(nodes, k=np.zeros(1, np.float32)))
+    unread = model([N("Relu", ["x"], ["y"])], k=np.float32([np.nan]))
+    assert not imported(unread).constants
+
+
+def test_infinities_of_masks_are_legal() -> None:
+    mask = np.where(np.eye(8), np.float32(0), np.float32(-np.inf))
+    data = model([N("Add", ["x", "m"], ["s"]), N("Softmax", ["s"], ["y"])], m=mask)
+    graph = imported(data)
+    np.testing.assert_array_equal(graph.constants["m"], mask)
+    agrees_with_source(data, graph)
+
+
 def test_a_constant_output_is_refused() -> None:
     with pytest.raises(ModelError, match="output 'y' is constant"):
         import_onnx(
@@ -290,6 +325,12 @@ def test_a_middle_part_runs_as_in_the_file() -> None:
 def test_a_wrong_name_is_answered_with_the_nearest(option: str) -> None:
     with pytest.raises(UsageError, match="did you mean 'head'"):
         import_onnx(ladder(), **{option: ["haed"]})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("names", [["w"], ["a", "s"]])
+def test_a_start_at_a_constant_is_refused(names: list[str]) -> None:
+    with pytest.raises(UsageError, match=f"--start: '{names[-1]}' is a constant of the network"):
+        import_onnx(ladder(), start=names)
 
 
 def test_a_start_behind_the_end_is_refused() -> None:

@@ -5,34 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bittrue.graph.model import Graph
-from bittrue.graph.reference import run_reference
-from bittrue.graph.verify import verify
 from bittrue.passes.affine import (
     along,
     fold_affine_back,
     fold_affine_forward,
     fold_batch_norm,
 )
-from tests.graphs import GraphBuilder, random_inputs
-
-RNG = np.random.default_rng(5)
-
-
-def normal(*shape: int) -> np.ndarray:
-    return RNG.normal(size=shape).astype(np.float32)
-
-
-def ops(graph: Graph) -> list[str]:
-    return [node.op for node in graph.nodes]
-
-
-def assert_equal(before: Graph, after: Graph, atol: float = 1e-5) -> None:
-    verify(after)
-    inputs = random_inputs(before, 3)
-    old, new = run_reference(before, inputs), run_reference(after, inputs)
-    for name in before.outputs:
-        np.testing.assert_allclose(new[name], old[name], rtol=0, atol=atol)
+from tests.graphs import RNG, GraphBuilder, assert_equal, normal, ops
 
 
 def batch_norm(b: GraphBuilder, x: str, scale: np.ndarray | None = None) -> str:

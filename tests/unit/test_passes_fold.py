@@ -5,29 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bittrue.graph.model import Graph
-from bittrue.graph.reference import run_reference
-from bittrue.graph.verify import verify
 from bittrue.passes.fold import fold_constants, fold_pads, pool_reductions, use_dense
-from tests.graphs import GraphBuilder, random_inputs
-
-RNG = np.random.default_rng(6)
-
-
-def normal(*shape: int) -> np.ndarray:
-    return RNG.normal(size=shape).astype(np.float32)
-
-
-def ops(graph: Graph) -> list[str]:
-    return [node.op for node in graph.nodes]
-
-
-def assert_equal(before: Graph, after: Graph, atol: float = 1e-5) -> None:
-    verify(after)
-    inputs = random_inputs(before, 3)
-    old, new = run_reference(before, inputs), run_reference(after, inputs)
-    for name in before.outputs:
-        np.testing.assert_allclose(new[name], old[name], rtol=0, atol=atol)
+from tests.graphs import GraphBuilder, assert_equal, normal, ops
 
 
 def test_nodes_of_constants_become_constants_that_keep_their_origin() -> None:

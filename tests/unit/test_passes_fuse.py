@@ -7,23 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from bittrue.graph.model import Graph
-from bittrue.graph.reference import run_reference
-from bittrue.graph.verify import verify
 from bittrue.passes.fuse import WORDS_MAX, fuse_clips, fuse_functions, fuse_pointwise
-from tests.graphs import GraphBuilder, random_inputs
-
-
-def ops(graph: Graph) -> list[str]:
-    return [node.op for node in graph.nodes]
-
-
-def assert_equal(before: Graph, after: Graph, atol: float = 1e-5) -> None:
-    verify(after)
-    inputs = random_inputs(before, 3)
-    old, new = run_reference(before, inputs), run_reference(after, inputs)
-    for name in before.outputs:
-        np.testing.assert_allclose(new[name], old[name], rtol=0, atol=atol)
+from tests.graphs import GraphBuilder, assert_equal, ops
 
 
 def scalar(b: GraphBuilder, number: float) -> str:

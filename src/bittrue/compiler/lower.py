@@ -178,11 +178,19 @@ def _lower_nodes(low: Lowering) -> list[UnsupportedNode]:
         try:
             _lower_node(low, node)
         except Refusal as why:
-            cut = tuple(name for name in node.inputs if name and low.array(name) is None)
-            refused.append(UnsupportedNode(node.name, node.op, str(why), cut))
+            refused.append(UnsupportedNode(node.name, node.op, str(why), _cut_at(low, node)))
             for name in node.outputs:
                 low.stand_in(name)
     return refused
+
+
+def _cut_at(low: Lowering, node: Node) -> tuple[str, ...]:
+    """Return the computed tensors that a node reads: no graph can end at its own input."""
+    return tuple(
+        name
+        for name in dict.fromkeys(node.inputs)
+        if name and name not in low.graph.inputs and low.array(name) is None
+    )
 
 
 def _lower_node(low: Lowering, node: Node) -> None:

@@ -24,6 +24,7 @@ from bittrue.errors import (
 )
 from bittrue.graph.model import Graph, Shape
 from bittrue.importers.onnx_build import Builder, NotHandledError, Step
+from bittrue.importers.onnx_constants import check_constants
 from bittrue.importers.onnx_cut import cut, cut_points, end_tensors, start_tensors
 from bittrue.importers.onnx_file import parse, read_bytes
 from bittrue.importers.onnx_inputs import OPTION, check_types, resolve_shapes
@@ -64,7 +65,7 @@ def import_onnx(
 
     Raises:
         DataError: if the file cannot be read.
-        ModelError: if its network contradicts itself.
+        ModelError: if its network contradicts itself, or a constant holds NaN or infinite weights.
         FormatError: if it is no ONNX model, damaged, or too long.
         UnsupportedError: if it has operators that are not handled; all of them are listed.
         UsageError: if a shape is missing, or a name is not in the network.
@@ -132,6 +133,7 @@ def _convert(model: onnx.ModelProto, part: Source, shapes: Mapping[str, Shape]) 
     if run.bad:
         raise _unsupported(part, run)
     graph = run.builder.graph(part.name, [row.name for row in part.inputs], part.outputs)
+    check_constants(graph)
     unused = [row.name for row in part.inputs if row.name not in graph.inputs]
     if unused:
         _log.warning("inputs that nothing depends on are left out: %s", ", ".join(unused))

@@ -25,8 +25,15 @@ def start_tensors(source: Source, names: Sequence[str]) -> tuple[str, ...]:
     Of a node's inputs only those are taken that depend on the network's own inputs.
 
     Raises:
-        UsageError: if a name is neither a node's nor a tensor's.
+        UsageError: if a name is neither a node's nor a tensor's, or a constant's.
     """
+    fixed = [name for name in names if name in source.constants or name in source.unreadable]
+    if fixed:
+        raise UsageError(
+            f"{fixed[0]!r} is a constant of the network, not a value that could be given to it",
+            where="--start",
+            hint="name the node that reads it, or the tensor that this node computes from",
+        )
     live = dependent(source.nodes, {row.name for row in source.inputs})
     inputs = {
         node.name: tuple(name for name in node.inputs if name in live) for node in source.nodes
