@@ -6,7 +6,7 @@ SOURCES := $(shell find native src -name '*.cc' -o -name '*.h' -o -name '*.inc' 
 # pip's CPU build of torch is the small one at exactly this version.
 TORCH  := torch==2.13.0
 
-.PHONY: demo test lint format type bench docs ci clean
+.PHONY: demo test lint format type bench fuzz sanitize ci clean
 
 demo: $(VENV)/.tools
 	$(BIN)/bittrue demo --output demo
@@ -30,6 +30,19 @@ type: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python bench/networks.py
+
+# Damaged files against both readers, and thousands of random programs and networks.
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.kernels.hostile 2000
+	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -n auto tests/property
+
+# The engine under AddressSanitizer and UndefinedBehaviorSanitizer; Python's own leaks are not ours.
+sanitize: $(VENV)/.dev
+	$(BIN)/cmake -S . -B build/sanitize -DBITTRUE_SANITIZE=ON
+	$(BIN)/cmake --build build/sanitize --parallel
+	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
+	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 BITTRUE_LIBRARY=$(CURDIR)/build/sanitize/libbittrue.so \
+	$(BIN)/python -m pytest -n auto tests/kernels tests/format tests/property tests/unit/test_native.py
 
 ci: lint type test
 

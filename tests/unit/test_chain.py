@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -143,3 +144,9 @@ def test_without_normalisation_inside_the_input_stays_float_until_it_is_codes() 
         assert row.scale is not None
         (out,) = session.run(samples[0]).values()
     assert np.isfinite(out).all()
+
+
+def test_a_picture_size_unlike_the_file_is_the_preprocessings_mistake(tmp_path: Path) -> None:
+    other = replace(PREPROCESS, size=(8, 8))
+    with pytest.raises(UsageError, match=r"preprocessing makes \[1, 3, 8, 8\], input 'x' takes"):
+        chain.import_model(two_pictures(tmp_path, 1), preprocess=other)
