@@ -139,6 +139,7 @@ def _to_graph(
             _check_batch(target, inputs[target])
             # A file that fixes every size needs none from us: `_bind` says what does not fit.
             if 0 in inputs[target] or not inputs[target]:
+                _check_made(target, item, inputs[target] or item.input_shape)
                 wanted[target] = item.input_shape
     return import_onnx(source.onnx, input_shapes=wanted, start=start, end=end)
 
@@ -170,6 +171,31 @@ def _check_batch(name: str, shape: tuple[int, ...]) -> None:
         )
 
 
+def _check_made(name: str, item: Preprocess, takes: tuple[int, ...]) -> None:
+    """Refuse preprocessing that makes another shape than the input takes; 0 is an open size.
+
+    Raises:
+        UsageError: if the shapes differ; where the other layout would fit, the hint says so.
+    """
+    if _fits(item.input_shape, takes):
+        return
+    other = replace(item, layout="NHWC" if item.layout == "NCHW" else "NCHW")
+    raise UsageError(
+        f"the preprocessing makes {list(item.input_shape)}, input {name!r} takes "
+        f"[{', '.join(str(dim or '?') for dim in takes)}]",
+        hint=f'set layout = "{other.layout}" in the preprocessing'
+        if _fits(other.input_shape, takes)
+        else "mend size, layout or colour in the preprocessing, or give --input-shape",
+    )
+
+
+def _fits(made: tuple[int, ...], takes: tuple[int, ...]) -> bool:
+    """Return whether a shape is one that the sizes allow, 0 being an open one."""
+    return len(made) == len(takes) and all(
+        size in (0, mine) for mine, size in zip(made, takes, strict=True)
+    )
+
+
 def _bind(table: Mapping[str, Preprocess], graph: Graph) -> dict[str, Preprocess]:
     """Return the preprocessing by the graph's own input names, checked against their shapes."""
     bound: dict[str, Preprocess] = {}
@@ -185,13 +211,8 @@ def _bind(table: Mapping[str, Preprocess], graph: Graph) -> dict[str, Preprocess
                 f"the network has no input {target!r}",
                 hint=f"its inputs are {', '.join(graph.inputs)}",
             )
-        shape, made = graph.values[target].shape, item.input_shape
-        _check_batch(target, shape)
-        if shape != made:
-            raise UsageError(
-                f"the preprocessing makes {list(made)}, input {target!r} takes {list(shape)}",
-                hint="mend size, layout or colour in the preprocessing, or give --input-shape",
-            )
+        _check_batch(target, graph.values[target].shape)
+        _check_made(target, item, graph.values[target].shape)
         bound[target] = item
     return bound
 

@@ -150,3 +150,22 @@ def test_a_picture_size_unlike_the_file_is_the_preprocessings_mistake(tmp_path: 
     other = replace(PREPROCESS, size=(8, 8))
     with pytest.raises(UsageError, match=r"preprocessing makes \[1, 3, 8, 8\], input 'x' takes"):
         chain.import_model(two_pictures(tmp_path, 1), preprocess=other)
+
+
+@pytest.mark.parametrize("batch", ["n", 1])
+def test_a_network_that_takes_channels_last_is_told_so_by_name(
+    tmp_path: Path, batch: str | int
+) -> None:
+    path = tmp_path / "last.onnx"
+    inputs = {"x": (batch, 8, 8, 3)}
+    path.write_bytes(model([N("Relu", ["x"], ["y"])], inputs=inputs))
+    planar = replace(PREPROCESS, size=(8, 8))
+    with pytest.raises(UsageError) as refused:
+        chain.import_model(path, preprocess=planar)
+    assert refused.value.message == (
+        f"the preprocessing makes [1, 3, 8, 8], input 'x' takes "
+        f"[{1 if batch == 1 else '?'}, 8, 8, 3]"
+    )
+    assert refused.value.hint == 'set layout = "NHWC" in the preprocessing'
+    done = chain.import_model(path, preprocess=replace(planar, layout="NHWC"))
+    assert done.native.values["x"].shape == (1, 8, 8, 3)

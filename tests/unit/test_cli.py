@@ -57,12 +57,27 @@ def test_build_then_run(here: Path, run: Run) -> None:
     code, out, err = run(f"{build} -o new.bta -o new.bte")
     assert code == 0, err
     assert "wrote new.bta" in out
-    assert "wrote new.bte" in out
+    archive, executable = out.splitlines()[:2]
+    assert archive.endswith("stages source, native, fp_optimized, quantized, bit_true, compiled")
+    assert "wrote new.bte" in executable
+    assert executable.endswith("stages bit_true, compiled")
     code, out, _ = run("run new.bte --input x.png -o out.npz")
     assert code == 0
     with np.load(here / "out.npz") as arrays:
         assert arrays["logits"].shape == (1, 5)
     assert run("compare new.bta@bit_true new.bte --input x.png --exact")[0] == 0
+
+
+def test_the_demo_asks_for_its_packages_before_it_fetches_anything(
+    here: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bittrue.cli.demo.TOOLS", ("numpy", "no_such_package"))
+    monkeypatch.setattr("bittrue.cli.demo.fetch", lambda name: pytest.fail(f"fetched {name}"))
+    code, _, err = run("demo -o new_folder")
+    assert code == 2
+    assert "the demo needs no_such_package" in err
+    assert 'pip install "bittrue[tools]"' in err
+    assert not (here / "new_folder").exists()
 
 
 def test_the_parts_give_the_same_as_build(here: Path, run: Run) -> None:

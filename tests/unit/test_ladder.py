@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from bittrue.parity.ladder import climb
 from bittrue.report.ladder import ladder_text
 from bittrue.stages import LADDER
@@ -10,8 +12,15 @@ from tests.unit.networks import pixels, subject
 
 def test_every_stage_and_every_edge_is_there() -> None:
     seen: list[str] = []
-    found = climb(subject(), {"": pixels(9)}, entering=seen.append)
+    pairs: list[tuple[str, str]] = []
+    found = climb(
+        subject(),
+        {"": pixels(9)},
+        entering=seen.append,
+        comparing=lambda one, two: pairs.append((one, two)),
+    )
     assert tuple(seen) == LADDER
+    assert pairs == list(itertools.pairwise(LADDER))
     assert tuple(rung.stage for rung in found.rungs) == LADDER
     assert len(found.edges) == len(LADDER) - 1
     assert found.first_broken is None

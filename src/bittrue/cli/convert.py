@@ -30,6 +30,8 @@ from bittrue.stages import stage_contract
 
 Command = TypeVar("Command", bound=Callable[..., object])
 SCHEMA = "bittrue.network/1"
+#: The stages that an executable alone can run.
+EXECUTED = ("bit_true", "compiled")
 
 
 def source_options(command: Command) -> Command:
@@ -303,7 +305,8 @@ def _write(network: Network, *paths: Path, as_json: bool) -> None:
         emit_json(SCHEMA, {"name": network.name, "stages": stages, "files": rows})
         return
     for path, data in files:
-        say(f"wrote {path} ({size(len(data))}): {network.name}, stages {', '.join(stages)}")
+        holds = EXECUTED if path.suffix.lower() == ".bte" else stages
+        say(f"wrote {path} ({size(len(data))}): {network.name}, stages {', '.join(holds)}")
     if network.executable is not None:
         say(contract_text(from_bytes(network.executable).contract))
     else:

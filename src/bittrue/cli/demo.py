@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -15,7 +16,7 @@ from bittrue.archive import Network, archive_bytes
 from bittrue.cli.captions import with_captions
 from bittrue.cli.output import note, progress, say, step
 from bittrue.contract.preprocess import Preprocess, raw_pixels
-from bittrue.errors import DataError
+from bittrue.errors import DataError, UsageError
 from bittrue.fetch import ITEMS, fetch
 from bittrue.files import write_atomically
 from bittrue.parity.compare import Comparison
@@ -39,6 +40,8 @@ PREPROCESS = Preprocess(
 )
 #: A pixel belongs to text from this probability on: the package's own threshold.
 TEXT = 0.3
+#: What the stages before the executable need, of the extra `tools`.
+TOOLS = ("onnx", "onnxruntime", "safetensors")
 
 
 @click.command()
@@ -62,6 +65,7 @@ def demo(output: Path, picture: Path | None) -> None:
     Example:
       bittrue demo -o demo/
     """
+    _need_tools()
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as why:
@@ -81,9 +85,24 @@ def demo(output: Path, picture: Path | None) -> None:
     subject = _save(network, output)
     given = {network.native.inputs[0]: raw_pixels(PREPROCESS, chosen)}
     with step("running all stages"):
-        ladder = climb(subject, given, entering=lambda stage: note(f"running {stage}"))
+        ladder = climb(
+            subject,
+            given,
+            entering=lambda stage: note(f"running {stage}"),
+            comparing=lambda one, two: note(f"comparing {one} with {two}, tensor by tensor"),
+        )
     _report(subject, ladder, chosen)
     _draw(given[network.native.inputs[0]], ladder, output / "result.png")
+
+
+def _need_tools() -> None:
+    """Refuse before anything is fetched where a package that the stages need is missing."""
+    missing = [name for name in TOOLS if find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"the demo needs {', '.join(missing)}, not installed here",
+            hint='pip install "bittrue[tools]"',
+        )
 
 
 def _build(path: Path, calibration: list[np.ndarray]) -> Network:

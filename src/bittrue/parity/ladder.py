@@ -54,6 +54,7 @@ def climb(
     *,
     stages: Sequence[str] = (),
     entering: Callable[[str], None] = lambda stage: None,
+    comparing: Callable[[str, str], None] = lambda one, two: None,
 ) -> Ladder:
     """Return every stage's outputs on one input, and the difference at each edge.
 
@@ -62,6 +63,7 @@ def climb(
         given: The input, as `bittrue.stages.adapt` takes it.
         stages: Which stages; all that were reached by default.
         entering: Called with each stage's name before it runs, for progress.
+        comparing: Called with two stages' names before they are compared; this takes longest.
 
     Raises:
         DataError: if the input does not fit.
@@ -72,7 +74,10 @@ def climb(
         entering(stage)
         sides.append(make_side(subject, stage, given))
         rungs.append(_rung(sides[-1]))
-    edges = [compare(one, two) for one, two in itertools.pairwise(sides)]
+    edges: list[Comparison] = []
+    for one, two in itertools.pairwise(sides):
+        comparing(one.stage, two.stage)
+        edges.append(compare(one, two))
     return Ladder(tuple(rungs), tuple(edges), compare(sides[0], sides[-1], inner=False))
 
 
