@@ -151,7 +151,8 @@ def _file_inputs(source: Source) -> dict[str, tuple[int, ...]]:
     graph = parse(source.onnx, source.name).graph
     constants = {row.name for row in graph.initializer}
     return {
-        row.name: tuple(dim.dim_value for dim in row.type.tensor_type.shape.dim)
+        # Some exporters write -1 for an open size.
+        row.name: tuple(max(dim.dim_value, 0) for dim in row.type.tensor_type.shape.dim)
         for row in graph.input
         if row.name not in constants
     }

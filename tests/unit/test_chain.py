@@ -169,3 +169,8 @@ def test_a_network_that_takes_channels_last_is_told_so_by_name(
     assert refused.value.hint == 'set layout = "NHWC" in the preprocessing'
     done = chain.import_model(path, preprocess=replace(planar, layout="NHWC"))
     assert done.native.values["x"].shape == (1, 8, 8, 3)
+
+
+def test_a_batch_of_minus_one_is_an_open_one(tmp_path: Path) -> None:
+    network = chain.import_model(two_pictures(tmp_path, -1), preprocess=PREPROCESS)
+    assert network.native.values["x"].shape == (1, 3, 16, 16)
