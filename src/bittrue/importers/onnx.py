@@ -29,6 +29,7 @@ from bittrue.importers.onnx_cut import cut, cut_points, end_tensors, start_tenso
 from bittrue.importers.onnx_file import parse, read_bytes
 from bittrue.importers.onnx_inputs import OPTION, check_types, resolve_shapes
 from bittrue.importers.onnx_ops import find_row
+from bittrue.importers.onnx_sequence import READERS
 from bittrue.importers.onnx_source import (
     Source,
     SourceInput,
@@ -199,7 +200,9 @@ class _Run:
                 self._guess(node)
 
     def _known(self, node: SourceNode) -> bool:
-        return all(self.builder.find(name) in self.builder.values for name in node.inputs if name)
+        built = self.builder
+        found = (built.find(name) for name in node.inputs if name)
+        return all(name in built.values or name in built.sequences for name in found)
 
     def _convert_node(self, node: SourceNode) -> str:
         """Convert one node, or return why it cannot be; empty also when inputs are not known."""
@@ -211,6 +214,8 @@ class _Run:
             return f"its constant '{odd[0]}' is {self.source.unreadable[odd[0]]}"
         if not self._known(node):
             return ""
+        if node.op not in READERS and self.builder.sequences.keys() & set(node.inputs):
+            return "it reads a sequence of tensors"
         step = Step(self.builder, node, self.source.opset)
         try:
             _run_converter(row.convert, step)

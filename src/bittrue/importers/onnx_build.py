@@ -35,6 +35,8 @@ class Builder:
     Args:
         taken: Tensor and node names of the source, which no made-up name may equal.
         read: Tensors of the source that a node reads, or that are outputs.
+
+    `sequences` are the source's sequences of tensors, each by the values that it holds.
     """
 
     taken: set[str]
@@ -43,6 +45,7 @@ class Builder:
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
     aliases: dict[str, str] = field(default_factory=dict)
+    sequences: dict[str, tuple[str, ...]] = field(default_factory=dict)
     folded: int = 0
 
     def add(self, name: str, dtype: str, shape: Shape) -> None:
@@ -97,6 +100,11 @@ class Builder:
 
     def _name_output(self, output: str, inputs: set[str], outputs: Sequence[str]) -> None:
         """Make an output that equals another value a value of its own name."""
+        if output in self.sequences:
+            raise ModelError(
+                f"output '{output}' is a sequence of tensors",
+                hint="name its members instead, with --end",
+            )
         target = self.find(output)
         if target in self.constants or output in inputs:
             what = "the network's input itself" if output in inputs else "constant"
@@ -107,7 +115,7 @@ class Builder:
         if target in inputs or (target in outputs and target != output):
             self._copy(target, output)
         elif target != output:
-            self._rename(target, output)
+            self.rename(target, output)
 
     def _copy(self, target: str, output: str) -> None:
         value = self.values[target]
@@ -118,7 +126,9 @@ class Builder:
         self.values[target] = replace(value, origin=rest)
         self.values[output] = replace(value, name=output, origin=(output,))
 
-    def _rename(self, old: str, new: str) -> None:
+    def rename(self, old: str, new: str) -> None:
+        """Give a value that is there another name."""
+
         def swap(names: tuple[str, ...]) -> tuple[str, ...]:
             return tuple(new if name == old else name for name in names)
 
@@ -129,6 +139,7 @@ class Builder:
             for node in self.nodes
         ]
         self.values[new] = replace(self.values.pop(old), name=new)
+        self.sequences = {name: swap(row) for name, row in self.sequences.items()}
         self.aliases = {k: new if v == old else v for k, v in self.aliases.items() if k != new}
         self.aliases[old] = new
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from bittrue.importers import onnx_arith as arith
 from bittrue.importers import onnx_move as move
+from bittrue.importers import onnx_sequence as sequence
 from bittrue.importers import onnx_window as window
 from bittrue.importers.onnx_arith import Convert, chain, direct, reduction
 
@@ -94,6 +95,12 @@ ROWS = (
     Row("Gather", 9, move.gather),
     Row("Expand", 9, move.expand),
     Row("Tile", 9, move.tile),
+    # sequences of tensors, which are gone afterwards
+    Row("SplitToSequence", 11, sequence.split_to_sequence),
+    Row("SequenceConstruct", 11, sequence.construct),
+    Row("SequenceAt", 11, sequence.at),
+    Row("SequenceLength", 11, sequence.length),
+    Row("ConcatFromSequence", 11, sequence.concat),
     # constants only
     Row("Shape", 9, move.shape_of),
     Row("Size", 9, move.size_of),

@@ -33,15 +33,16 @@ def remove_unused(graph: Graph) -> Graph:
 def tidy_moves(graph: Graph) -> Graph:
     """Return the graph without nodes whose output equals their input, and with moves as one.
 
-    A Transpose of a Transpose is one, and so with Reshape and Slice. A node that does nothing
-    between an input (or a constant, or another output) and an output of the graph stays, because
-    both names are needed.
+    A Transpose of a Transpose is one, and so with Reshape and Slice. A Split is a Slice for each
+    part that is read: exporters write the same network either way. A node that does nothing between
+    an input (or a constant, or another output) and an output of the graph stays, because both names
+    are needed.
     """
     return rewrite(graph, _tidy_move)
 
 
 def _tidy_move(draft: Draft, node: Node) -> bool:
-    return _remove_no_op(draft, node) or _merge_move(draft, node)
+    return _remove_no_op(draft, node) or _merge_move(draft, node) or _slice_parts(draft, node)
 
 
 def _remove_no_op(draft: Draft, node: Node) -> bool:
@@ -184,6 +185,26 @@ _JOINED: dict[str, Callable[[Node, Node], dict[str, Attr]]] = {
     "Transpose": _join_transposes,
     "Slice": _join_slices,
 }
+
+
+def _slice_parts(draft: Draft, node: Node) -> bool:
+    """Let a Slice take each part of a Split that is read or an output."""
+    if node.op != "Split":
+        return False
+    shape, axis = draft.shape(node.inputs[0]), node.integer("axis")
+    slices, start = [], 0
+    for index, (output, size) in enumerate(zip(node.outputs, node.ints("split"), strict=True)):
+        if draft.readers(output) or output in draft.outputs:
+            attrs: dict[str, Attr] = {
+                "starts": tuple(start if at == axis else 0 for at in range(len(shape))),
+                "steps": (1,) * len(shape),
+                "sizes": (*shape[:axis], size, *shape[axis + 1 :]),
+            }
+            name = draft.fresh(f"{node.name}/{index}")
+            slices.append(make(name, "Slice", node.inputs, (output,), attrs))
+        start += size
+    draft.replace([node], slices)
+    return True
 
 
 # --- twice the same ----------------------------------------------------------------------------
