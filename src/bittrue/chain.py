@@ -45,18 +45,23 @@ def import_model(
     start: Sequence[str] = (),
     end: Sequence[str] = (),
     preprocess: PreprocessLike | Mapping[str, PreprocessLike] | None = None,
+    exporter: str | None = None,
+    opset: int | None = None,
 ) -> Network:
     """Return a network from an ONNX file, or from a PyTorch module and its weights.
 
     Args:
         path: "model.onnx", or "module.py:factory" for PyTorch (extra `torch`); the factory is
             called without arguments and returns the module.
-        weights: A state dict for the PyTorch module, read with weights_only.
+        weights: For the PyTorch module: a state dict, read with weights_only, or safetensors.
         input_shapes: By input name, for dimensions that the file leaves open. An input that has
             preprocessing needs none.
         start: Node or tensor names to start at; empty means the network's inputs.
         end: Node or tensor names to end at; empty means the network's outputs.
         preprocess: A Preprocess or a TOML file for the only input, or one for each by name.
+        exporter: For a PyTorch module: "torchscript" (the default) or "dynamo", which needs
+            onnxscript.
+        opset: For a PyTorch module: the ONNX operator set to export; None for the exporter's own.
 
     Raises:
         FormatError: if the file is damaged or no network.
@@ -65,15 +70,11 @@ def import_model(
     """
     table = _preprocess_table(preprocess)
     shapes = dict(input_shapes or {})
-    if ":" in str(path) and str(path).rpartition(":")[0].endswith(".py"):
-        source = _torch_source(str(path), weights, {**_network_shapes(table, shapes), **shapes})
+    if _is_factory(path):
+        taken = {**_network_shapes(table, shapes), **shapes}
+        source = _torch_source(str(path), weights, taken, exporter, opset)
     else:
-        if weights is not None:
-            raise UsageError(
-                "--weights goes with a PyTorch module, not with an ONNX file",
-                where=str(path),
-                hint="give module.py:factory, or leave --weights out",
-            )
+        _refuse_torch_options(Path(path), weights, exporter, opset)
         source = _onnx_source(Path(path))
     graph = _to_graph(source, shapes, table, start, end)
     return Network(
@@ -105,6 +106,36 @@ def _network_shapes(
     return {name: item.input_shape for name, item in table.items() if name or not given}
 
 
+def _is_factory(path: str | Path) -> bool:
+    """Return whether this is module.py:factory."""
+    return str(path).rpartition(":")[0].endswith(".py")
+
+
+def _refuse_torch_options(
+    path: Path, weights: str | Path | None, exporter: str | None, opset: int | None
+) -> None:
+    """Refuse what only a PyTorch module can have.
+
+    Raises:
+        FormatError: if the file is no ONNX file, but what else is known.
+        UsageError: if it may be one.
+    """
+    given = {"--weights": weights, "--exporter": exporter, "--opset": opset}
+    names = [name for name, value in given.items() if value is not None]
+    if not names:
+        return
+    from bittrue.importers.foreign import refuse_others
+    from bittrue.importers.onnx_file import read_bytes
+
+    # Whoever gives weights twice has no ONNX file at all, and is told so.
+    refuse_others(read_bytes(path)[0], str(path))
+    raise UsageError(
+        f"{', '.join(names)} goes with a PyTorch module, not with an ONNX file",
+        where=str(path),
+        hint=f"give module.py:factory, or leave {' and '.join(names)} out",
+    )
+
+
 def _onnx_source(path: Path) -> Source:
     from bittrue.importers.onnx_source import self_contained
 
@@ -113,11 +144,21 @@ def _onnx_source(path: Path) -> Source:
 
 
 def _torch_source(
-    spec: str, weights: str | Path | None, shapes: Mapping[str, tuple[int, ...]]
+    spec: str,
+    weights: str | Path | None,
+    shapes: Mapping[str, tuple[int, ...]],
+    exporter: str | None,
+    opset: int | None,
 ) -> Source:
-    from bittrue.importers.torch import export_torch
+    from bittrue.importers.torch import DEFAULT_EXPORTER, export_torch
 
-    data = export_torch(spec, weights=weights, input_shapes=shapes)
+    data = export_torch(
+        spec,
+        weights=weights,
+        input_shapes=shapes,
+        exporter=exporter or DEFAULT_EXPORTER,
+        opset=opset,
+    )
     name = f"{Path(weights).name if weights else Path(spec).name}"
     return Source(name, sha256(data), "torch", data)
 

@@ -19,7 +19,7 @@ from bittrue.errors import DataError, Error, FormatError
 from bittrue.graph.verify import verify
 from bittrue.importers import onnx_file
 from bittrue.importers.onnx import import_onnx
-from bittrue.importers.onnx_file import is_state_dict_pickle
+from bittrue.importers.foreign import is_state_dict_pickle
 from bittrue.importers.onnx_source import self_contained
 
 N = helper.make_node
@@ -59,7 +59,8 @@ with tarfile.open(fileobj=TARRED, mode="w") as _tar:
     ("data", "words"),
     [
         (b"", "empty"),
-        (b"# my network\nimport torch\n", "a text file"),
+        (b"my network is attached\n", "a text file"),
+        (b"# my network\nimport torch\n", "a Python file"),
         (b"<!DOCTYPE html><html><body>404</body></html>", "a web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid", "a Git LFS pointer"),
         (b"BITTRUE\0" + bytes(300), "bittrue executable"),

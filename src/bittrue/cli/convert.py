@@ -38,7 +38,17 @@ def source_options(command: Command) -> Command:
     """Add the options that say what to import and how."""
     for option in reversed(
         (
-            click.option("--weights", help="State dict of the PyTorch module, a .pt file."),
+            click.option("--weights", help="Of the PyTorch module: state dict or safetensors."),
+            click.option(
+                "--exporter",
+                type=click.Choice(["torchscript", "dynamo"]),
+                help="Of PyTorch, for module.py:factory.  [default: torchscript]",
+            ),
+            click.option(
+                "--opset",
+                type=int,
+                help="Of ONNX, for module.py:factory.  [default: the exporter's own]",
+            ),
             click.option(
                 "--input-shape",
                 "input_shapes",
@@ -112,6 +122,8 @@ def calibrate_options(command: Command) -> Command:
 def import_(
     source: str,
     weights: str | None,
+    exporter: str | None,
+    opset: int | None,
     input_shapes: tuple[str, ...],
     start: tuple[str, ...],
     end: tuple[str, ...],
@@ -136,6 +148,8 @@ def import_(
             start=start,
             end=end,
             preprocess=preprocess_of(preprocess),
+            exporter=exporter,
+            opset=opset,
         )
     _write(network, output, as_json=as_json)
 
@@ -225,6 +239,8 @@ def compile_(archive: Path, output: Path, as_json: bool) -> None:
 def build(
     source: str,
     weights: str | None,
+    exporter: str | None,
+    opset: int | None,
     input_shapes: tuple[str, ...],
     start: tuple[str, ...],
     end: tuple[str, ...],
@@ -253,6 +269,8 @@ def build(
                 start=start,
                 end=end,
                 preprocess=preprocess_of(preprocess),
+                exporter=exporter,
+                opset=opset,
             )
         )
     network = _quantize(network, calibration, samples, observer, tail, rounding)

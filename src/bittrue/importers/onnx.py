@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -28,7 +29,7 @@ from bittrue.importers.onnx_constants import check_constants
 from bittrue.importers.onnx_cut import cut, cut_points, end_tensors, start_tensors
 from bittrue.importers.onnx_file import parse, read_bytes
 from bittrue.importers.onnx_inputs import OPTION, check_types, resolve_shapes
-from bittrue.importers.onnx_ops import find_row
+from bittrue.importers.onnx_ops import QUANTIZED_OPS, find_row
 from bittrue.importers.onnx_sequence import READERS
 from bittrue.importers.onnx_source import (
     Source,
@@ -41,6 +42,9 @@ from bittrue.importers.onnx_source import (
 _log = logging.getLogger(__name__)
 #: What arithmetic on a file's absurd numbers may raise inside a converter.
 _SYMPTOMS = (ValueError, TypeError, KeyError, IndexError, ArithmeticError, MemoryError)
+
+#: Of QUANTIZED_OPS, those that find their scales while the network runs.
+ON_THE_FLY = {"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"}
 
 Types = Mapping[str, tuple[str, Shape]]
 
@@ -78,8 +82,16 @@ def import_onnx(
     ends = end_tensors(whole, end) if end else whole.outputs
     starts = _starts(model, whole, start_tensors(whole, start), shapes)
     part = cut(whole, starts, ends) if start or end else whole
-    check_types(part.inputs)
+    check_types(part.inputs, _refused(part))
     return _convert(model, part, resolve_shapes(part.inputs, _of_inputs(part, whole, shapes)))
+
+
+def _refused(part: Source) -> tuple[UnsupportedNode, ...]:
+    """Return the nodes that could not be handled whatever they read, for a message about more."""
+    rows = [(node, find_row(node.op, node.domain, part.opset)) for node in part.nodes]
+    return tuple(
+        UnsupportedNode(node.name, node.op, row) for node, row in rows if isinstance(row, str)
+    )
 
 
 def _of_inputs(part: Source, whole: Source, shapes: Mapping[str, Shape]) -> dict[str, Shape]:
@@ -145,20 +157,42 @@ def _unsupported(part: Source, run: _Run) -> UnsupportedError:
     fixed = {row.name for row in part.inputs} | set(run.builder.constants)
     fixed.update(name for name, target in run.builder.aliases.items() if target in fixed)
     points = cut_points(part, run.bad, fixed)
+    bad = [node for node in part.nodes if node.name in run.bad]
+    quantized = Counter(node.op for node in bad if node.op in QUANTIZED_OPS)
+    first = {node.op: node for node in reversed(bad)}
+    # Of hundreds of quantised nodes, the first of each kind is enough.
     nodes = tuple(
         UnsupportedNode(node.name, node.op, run.bad[node.name], points[node.name])
-        for node in part.nodes
-        if node.name in run.bad
+        for node in bad
+        if node.op not in quantized or node is first[node.op]
     )
+    if quantized:
+        return _quantized(part.path, quantized, nodes)
     ends = dict.fromkeys(name for node in nodes for name in node.cut_at)
-    plural = "s are" if len(nodes) > 1 else " is"
     return UnsupportedError(
-        f"{len(nodes)} node{plural} not handled",
+        f"{len(nodes)} node{'s are' if len(nodes) > 1 else ' is'} not handled",
         nodes=nodes,
         where=part.path,
         hint="end the network before them: " + " ".join(f"--end {name}" for name in ends)
         if ends
         else "nothing could be kept before them; replace them in the network",
+    )
+
+
+def _quantized(
+    path: str, found: Mapping[str, int], nodes: tuple[UnsupportedNode, ...]
+) -> UnsupportedError:
+    """Return one message for all quantised nodes: listing hundreds of them would help nobody."""
+    counts = ", ".join(f"{count} {op}" for op, count in sorted(found.items()))
+    how = "on the fly, as quantize_dynamic does" if set(found) & ON_THE_FLY else "to int8"
+    return UnsupportedError(
+        f"the network is already quantised {how} ({counts}), and bittrue chooses its own codes, "
+        "from float weights; not handled (quantised: the first of each kind):",
+        nodes=nodes,
+        where=path,
+        hint="give the float network that it was made from (the exporter's own file, before any "
+        "quantize_static, quantize_dynamic or QAT conversion): bittrue build FLOAT.onnx "
+        "--calibrate pictures/ -o model.bte",
     )
 
 

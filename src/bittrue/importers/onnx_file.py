@@ -1,53 +1,21 @@
-"""From a path or bytes to a parsed ONNX model, or to the reason why it is none.
-
-Every file is hostile: nothing here executes what it finds, and a pickle is only looked at opcode
-by opcode, never loaded.
-"""
+"""From a path or bytes to a parsed ONNX model, or to the reason why it is none."""
 
 from __future__ import annotations
 
-import io
 import os
-import pickletools
-import zipfile
 from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped,unused-ignore]
 
 from bittrue.errors import DataError, FormatError, UnsupportedError
+from bittrue.importers.foreign import refuse_folder, refuse_others
 
 OPSET_MIN = 9
 OPSET_MAX = 22
 #: Protobuf's own limit of one message.
 SIZE_MAX = 2**31 - 1
-PICKLE_READ_MAX = 2**24
 DEFAULT_DOMAINS = ("", "ai.onnx")
-
-#: Files that people hand over by mistake: offset, bytes found there, what it is, what to do.
-MAGICS = (
-    (0, b"BITTRUE\0", "a bittrue executable (.bte)", "give the network that it was compiled from"),
-    (4, b"TFL3", "a TensorFlow Lite network", "convert it to ONNX with tf2onnx first"),
-    (0, b"\x89HDF\r\n", "an HDF5 file (Keras weights)", "export the network to ONNX with tf2onnx"),
-    (0, b"\x01HEF", "a Hailo executable (.hef)", "give the ONNX file that it was compiled from"),
-    (0, b"RKNN", "a Rockchip executable (.rknn)", "give the ONNX file that it was compiled from"),
-    (0, b"\x1f\x8b", "a gzip archive", "unpack it and give the .onnx file in it"),
-    (257, b"ustar", "a tar archive", "unpack it and give the .onnx file in it"),
-    (0, b"\x89PNG", "a picture", "give an .onnx file"),
-    (0, b"\xff\xd8\xff", "a picture", "give an .onnx file"),
-    (0, b"\x7fELF", "a program", "give an .onnx file"),
-)
-STATE_DICT_HINT = (
-    "weights alone do not say what the layers are: give the Python function that builds the "
-    "network as module.py:factory, and this file as --weights"
-)
-TORCH_MODULE_HINT = (
-    "it is not opened, because loading it would execute code from the file; save its weights with "
-    "torch.save(network.state_dict(), ...) and give module.py:factory with --weights"
-)
-TORCHSCRIPT_HINT = "export the network with torch.onnx.export and give the .onnx file"
-#: What the pickle of a bare state dict refers to; anything else is code of the user's own.
-STATE_DICT_MODULES = ("collections", "torch", "torch._utils", "torch.storage", "numpy", "_codecs")
 
 
 def read_bytes(source: str | os.PathLike[str] | bytes) -> tuple[bytes, str, Path | None]:
@@ -64,6 +32,7 @@ def read_bytes(source: str | os.PathLike[str] | bytes) -> tuple[bytes, str, Path
         return source, "<bytes>", None
     path = Path(source)
     try:
+        refuse_folder(path)
         size = path.stat().st_size
         if size > SIZE_MAX:
             raise FormatError(
@@ -137,114 +106,3 @@ def _inlined(model: onnx.ModelProto, path: str) -> onnx.ModelProto:
         return inliner.inline_local_functions(model)
     except (RuntimeError, ValueError) as why:
         raise FormatError(f"its local functions cannot be put in place: {why}", path=path) from why
-
-
-def refuse_others(data: bytes, path: str) -> None:
-    """Refuse bytes that are known to be something else than an ONNX model.
-
-    Raises:
-        FormatError: saying what they are and what to give instead.
-    """
-    if not data:
-        raise FormatError("the file is empty", path=path, hint="fetch or export the file again")
-    for offset, magic, what, hint in MAGICS:
-        if data[offset : offset + len(magic)] == magic:
-            raise FormatError(f"this is {what}, not an ONNX model", path=path, hint=hint)
-    if data[:4] == b"PK\x03\x04":
-        _refuse_zip(data, path)
-    if data[:1] == b"\x80" and data[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-        _refuse_pickle(data, path)
-    _refuse_text(data, path)
-
-
-def _refuse_text(data: bytes, path: str) -> None:
-    head = data[:1024]
-    control = sum(byte < 32 and byte not in (9, 10, 13) for byte in head)
-    if control or not _is_utf8(head):
-        return
-    what = "a web page" if b"<html" in head.lower() else "a text file"
-    if head.startswith(b"version https://git-lfs"):
-        what = "a Git LFS pointer"
-    raise FormatError(
-        f"this is {what}, not an ONNX model",
-        path=path,
-        hint="fetch the file itself" if what != "a text file" else "give an .onnx file",
-    )
-
-
-def _is_utf8(head: bytes) -> bool:
-    try:
-        head[:-3].decode("utf-8")
-    except UnicodeDecodeError as why:
-        return why.start > len(head) - 8
-    return True
-
-
-def _refuse_zip(data: bytes, path: str) -> None:
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            names = archive.namelist()
-            pickles = [name for name in names if name.rsplit("/", 1)[-1] == "data.pkl"]
-            content = _member(archive, pickles[0]) if pickles else b""
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError) as why:
-        raise FormatError(
-            f"this is a damaged zip archive, not an ONNX model: {why}",
-            path=path,
-            hint="fetch or export the file again",
-        ) from why
-    if any("/code/" in name or name.endswith("constants.pkl") for name in names):
-        raise FormatError(
-            "this is a TorchScript file, not an ONNX model", path=path, hint=TORCHSCRIPT_HINT
-        )
-    if pickles:
-        _refuse_pickle(content, path)
-    if "manifest.json" in names:
-        raise FormatError(
-            "this is a zip with a manifest (a bittrue archive?), not an ONNX model",
-            path=path,
-            hint="open an archive with the commands that take a .bta",
-        )
-    raise FormatError(
-        f"this is a zip archive of {len(names)} files, not an ONNX model",
-        path=path,
-        hint="unpack it and give the .onnx file in it",
-    )
-
-
-def _member(archive: zipfile.ZipFile, name: str) -> bytes:
-    with archive.open(name) as file:
-        return file.read(PICKLE_READ_MAX)
-
-
-def _refuse_pickle(data: bytes, path: str) -> None:
-    if is_state_dict_pickle(data):
-        raise FormatError(
-            "this is a PyTorch state dict (weights without a network), not an ONNX model",
-            path=path,
-            hint=STATE_DICT_HINT,
-        )
-    raise FormatError(
-        "this is a pickled Python object (a PyTorch module?), not an ONNX model",
-        path=path,
-        hint=TORCH_MODULE_HINT,
-    )
-
-
-def is_state_dict_pickle(data: bytes) -> bool:
-    """Return whether a pickle refers to nothing but tensors and containers.
-
-    The opcodes are listed, never executed, so a hostile pickle does nothing.
-    """
-    modules: set[str] = set()
-    strings: list[str] = []
-    try:
-        for opcode, argument, _ in pickletools.genops(data):
-            if opcode.name in ("GLOBAL", "INST"):
-                modules.add(str(argument).split(" ", 1)[0])
-            elif opcode.name == "STACK_GLOBAL":
-                modules.update(strings[-2:-1] or ["?"])
-            elif isinstance(argument, str):
-                strings.append(argument)
-    except (ValueError, UnicodeDecodeError, IndexError):
-        return False
-    return bool(modules) and modules <= set(STATE_DICT_MODULES)

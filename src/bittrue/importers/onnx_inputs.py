@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bittrue.dtypes import DTYPES
-from bittrue.errors import UnsupportedError, UsageError
+from bittrue.errors import UnsupportedError, UnsupportedNode, UsageError
 from bittrue.graph.model import Shape
 from bittrue.importers.onnx_source import Dims, SourceInput
 from bittrue.suggest import did_you_mean
@@ -17,8 +17,12 @@ EXAMPLE_LENGTH = 128
 DIM_MAX = 2**31 - 1
 
 
-def check_types(inputs: Sequence[SourceInput]) -> None:
+def check_types(inputs: Sequence[SourceInput], nodes: tuple[UnsupportedNode, ...] = ()) -> None:
     """Refuse networks whose inputs are no numbers that an engine can quantise.
+
+    Args:
+        inputs: What the file says.
+        nodes: What else is known not to be handled, to be said in the same message.
 
     Raises:
         UnsupportedError: if an input is a text, a sequence, int64 (indices) or of an unknown type.
@@ -26,9 +30,13 @@ def check_types(inputs: Sequence[SourceInput]) -> None:
     odd = [f"'{row.name}' is {row.dtype}" for row in inputs if row.dtype not in DTYPES]
     odd += [f"'{row.name}' is int64" for row in inputs if row.dtype == "int64"]
     if odd:
+        more = f"; besides, nodes are not handled ({len(nodes)}):" if nodes else ""
         raise UnsupportedError(
-            f"an input must hold pixels or values, but {', '.join(odd)}",
-            hint="start behind the part that looks them up, with --start TENSOR",
+            f"an input must hold pixels or values, but {', '.join(odd)}{more}",
+            nodes=nodes,
+            hint="start behind the part that reads it, with --start TENSOR, or export the network "
+            "with that input fixed to a constant"
+            + (", and end before the nodes, with --end TENSOR" if nodes else ""),
         )
 
 

@@ -125,6 +125,7 @@ REFUSED: dict[str, str] = {
         ("QLinearGlobalAveragePool QLinearAveragePool QLinearConcat QAttention", _QUANTIZED),
         ("QLinearSigmoid QLinearLeakyRelu QLinearSoftmax MatMulNBits", _QUANTIZED),
         ("DynamicQuantizeMatMul MatMulIntegerToFloat FusedMatMulInteger", _QUANTIZED),
+        ("DynamicQuantizeLSTM", _QUANTIZED),
         ("If Loop Scan SequenceMap", _CONTROL),
         ("LSTM GRU RNN", _RECURRENT),
         ("NonMaxSuppression TopK Unique Compress", _DETECTION),
@@ -132,6 +133,9 @@ REFUSED: dict[str, str] = {
     )
     for name in names.split()
 }
+
+#: Operators of networks that are quantised already; a whole network of them gets one message.
+QUANTIZED_OPS = frozenset(name for name, reason in REFUSED.items() if reason == _QUANTIZED)
 
 ONNX_OPS: dict[str, tuple[Row, ...]] = {
     name: tuple(row for row in ROWS if row.op == name) for name in dict.fromkeys(r.op for r in ROWS)

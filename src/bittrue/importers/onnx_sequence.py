@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from bittrue.importers.onnx_build import NotHandledError, Step
-from bittrue.importers.onnx_move import to_shape
 
 #: Operators that may read a sequence.
 READERS = ("SequenceAt", "SequenceLength", "ConcatFromSequence")
