@@ -72,11 +72,17 @@ class MobileNetV2(nn.Module):
         (6, 320, 1, 1),
     )
 
-    def __init__(self, width: float = 1.0, classes: int = 1000, last: int = 1280) -> None:
+    def __init__(
+        self,
+        width: float = 1.0,
+        classes: int = 1000,
+        last: int = 1280,
+        rows: tuple[tuple[int, int, int, int], ...] = ROWS,
+    ) -> None:
         super().__init__()
         inner = round(32 * width)
         layers: list[nn.Module] = [ConvNormRelu6(3, inner, stride=2)]
-        for expand, channels, count, stride in self.ROWS:
+        for expand, channels, count, stride in rows:
             outer = round(channels * width)
             for index in range(count):
                 layers.append(InvertedResidual(inner, outer, 1 if index else stride, expand))
@@ -93,7 +99,9 @@ class MobileNetV2(nn.Module):
 
 def mobilenet_v2() -> nn.Module:
     torch.manual_seed(SEED)
-    return settled(MobileNetV2(width=0.25, classes=10, last=96))
+    # Of each of the network's own kinds of blocks: without expansion, with stride, with a sum.
+    rows = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 2, 2), (6, 64, 1, 1))
+    return settled(MobileNetV2(width=0.5, classes=10, last=96, rows=rows))
 
 
 def full_mobilenet_v2() -> nn.Module:

@@ -182,7 +182,7 @@ def _to_graph(
             if 0 in inputs[target] or not inputs[target]:
                 _check_made(target, item, inputs[target] or item.input_shape)
                 wanted[target] = item.input_shape
-    return import_onnx(source.onnx, input_shapes=wanted, start=start, end=end)
+    return import_onnx(source.onnx, input_shapes=wanted, start=start, end=end, label=source.name)
 
 
 def _file_inputs(source: Source) -> dict[str, tuple[int, ...]]:

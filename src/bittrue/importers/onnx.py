@@ -29,12 +29,13 @@ from bittrue.importers.onnx_constants import check_constants
 from bittrue.importers.onnx_cut import cut, cut_points, end_tensors, start_tensors
 from bittrue.importers.onnx_file import parse, read_bytes
 from bittrue.importers.onnx_inputs import OPTION, check_types, resolve_shapes
-from bittrue.importers.onnx_ops import QUANTIZED_OPS, find_row
+from bittrue.importers.onnx_ops import QUANTIZED_OPS, REFUSED, find_row
 from bittrue.importers.onnx_sequence import READERS
 from bittrue.importers.onnx_source import (
     Source,
     SourceInput,
     SourceNode,
+    Subgraph,
     normal_dtype,
     read_source,
 )
@@ -55,6 +56,7 @@ def import_onnx(
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
     start: Sequence[str] = (),
     end: Sequence[str] = (),
+    label: str = "",
 ) -> Graph:
     """Return the network in an ONNX file as a Graph of canonical operators.
 
@@ -67,6 +69,7 @@ def import_onnx(
             `start` whose shape cannot be worked out. An unknown first axis is 1.
         start: Tensors or nodes that the network begins with; everything before them is left out.
         end: Tensors or nodes that it ends with.
+        label: What messages call the file; empty for its path.
 
     Raises:
         DataError: if the file cannot be read.
@@ -76,22 +79,36 @@ def import_onnx(
         UsageError: if a shape is missing, or a name is not in the network.
     """
     data, path, folder = read_bytes(source)
+    path = label or path
     model = parse(data, path)
     whole = read_source(model, path, folder)
     shapes = dict(input_shapes or {})
     ends = end_tensors(whole, end) if end else whole.outputs
     starts = _starts(model, whole, start_tensors(whole, start), shapes)
     part = cut(whole, starts, ends) if start or end else whole
-    check_types(part.inputs, _refused(part))
+    check_types(part.inputs, _refused(part), path)
     return _convert(model, part, resolve_shapes(part.inputs, _of_inputs(part, whole, shapes)))
 
 
 def _refused(part: Source) -> tuple[UnsupportedNode, ...]:
     """Return the nodes that could not be handled whatever they read, for a message about more."""
-    rows = [(node, find_row(node.op, node.domain, part.opset)) for node in part.nodes]
-    return tuple(
-        UnsupportedNode(node.name, node.op, row) for node, row in rows if isinstance(row, str)
-    )
+    rows = [(node, _refusal(node, part.opset)) for node in part.nodes]
+    return tuple(UnsupportedNode(node.name, node.op, why) for node, why in rows if why)
+
+
+def _refusal(node: SourceNode, opset: int) -> str:
+    """Return why no converter takes a node, and what its branches hold besides; empty if one does.
+
+    Branches are worth a word: who takes the If away meets the LSTM in it next.
+    """
+    row = find_row(node.op, node.domain, opset)
+    if not isinstance(row, str):
+        return ""
+    branches = {
+        op for value in node.attrs.values() if isinstance(value, Subgraph) for op in value.ops
+    }
+    inner = ", ".join(sorted(branches & set(REFUSED) - {node.op}))
+    return f"{row} (its branches hold {inner}, not handled either)" if inner else row
 
 
 def _of_inputs(part: Source, whole: Source, shapes: Mapping[str, Shape]) -> dict[str, Shape]:
@@ -242,7 +259,7 @@ class _Run:
         """Convert one node, or return why it cannot be; empty also when inputs are not known."""
         row = find_row(node.op, node.domain, self.source.opset)
         if isinstance(row, str):
-            return row
+            return _refusal(node, self.source.opset)
         odd = [name for name in node.inputs if name in self.source.unreadable]
         if odd:
             return f"its constant '{odd[0]}' is {self.source.unreadable[odd[0]]}"

@@ -17,12 +17,15 @@ EXAMPLE_LENGTH = 128
 DIM_MAX = 2**31 - 1
 
 
-def check_types(inputs: Sequence[SourceInput], nodes: tuple[UnsupportedNode, ...] = ()) -> None:
+def check_types(
+    inputs: Sequence[SourceInput], nodes: tuple[UnsupportedNode, ...] = (), path: str = ""
+) -> None:
     """Refuse networks whose inputs are no numbers that an engine can quantise.
 
     Args:
         inputs: What the file says.
         nodes: What else is known not to be handled, to be said in the same message.
+        path: The file, for the message.
 
     Raises:
         UnsupportedError: if an input is a text, a sequence, int64 (indices) or of an unknown type.
@@ -34,6 +37,7 @@ def check_types(inputs: Sequence[SourceInput], nodes: tuple[UnsupportedNode, ...
         raise UnsupportedError(
             f"an input must hold pixels or values, but {', '.join(odd)}{more}",
             nodes=nodes,
+            where=path,
             hint="start behind the part that reads it, with --start TENSOR, or export the network "
             "with that input fixed to a constant"
             + (", and end before the nodes, with --end TENSOR" if nodes else ""),

@@ -22,7 +22,24 @@ from bittrue.dtypes import BY_ONNX, DTYPES
 from bittrue.errors import FormatError
 from bittrue.importers.onnx_file import DEFAULT_DOMAINS, opset_of, parse, read_bytes
 
-AttrValue = int | float | str | np.ndarray | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
+
+@dataclass(frozen=True, slots=True)
+class Subgraph:
+    """An attribute that is a graph, of which only the operators in it are known, at any depth."""
+
+    ops: frozenset[str]
+
+
+AttrValue = (
+    Subgraph
+    | int
+    | float
+    | str
+    | np.ndarray
+    | tuple[int, ...]
+    | tuple[float, ...]
+    | tuple[str, ...]
+)
 Dims = tuple[int | str, ...]
 
 _log = logging.getLogger(__name__)
@@ -312,7 +329,18 @@ def _attr(proto: onnx.AttributeProto, path: str, folder: Path | None) -> AttrVal
         return tuple(bytes(item).decode("utf-8", "replace") for item in proto.strings)
     if proto.type == kinds.TENSOR:
         return read_tensor(proto.t, path, folder)
-    return "a graph" if proto.type in (kinds.GRAPH, kinds.GRAPHS) else "an unknown attribute"
+    if proto.type in (kinds.GRAPH, kinds.GRAPHS):
+        return Subgraph(frozenset(_ops((proto.g, *proto.graphs))))
+    return "an unknown attribute"
+
+
+def _ops(graphs: Iterable[onnx.GraphProto]) -> Iterable[str]:
+    waiting = list(graphs)
+    while waiting:
+        for node in waiting.pop().node:
+            yield node.op_type
+            for row in node.attribute:
+                waiting += [row.g, *row.graphs]
 
 
 def _input(proto: onnx.ValueInfoProto) -> SourceInput:
