@@ -223,7 +223,9 @@ class Detector(nn.Module):
         self.join = SplitBlock(80, 32)
         outputs = 4 * self.BINS + self.CLASSES + 1
         self.heads = nn.ModuleList([nn.Conv2d(32, outputs, 1), nn.Conv2d(48, outputs, 1)])
-        self.register_buffer("bins", torch.arange(self.BINS, dtype=torch.float32))
+        self.mean = nn.Conv2d(self.BINS, 1, 1, bias=False)
+        bins = torch.arange(self.BINS, dtype=torch.float32)
+        self.mean.weight = nn.Parameter(bins.view(1, -1, 1, 1), requires_grad=False)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         fine = self.block1(self.down1(self.stem(image)))
@@ -239,9 +241,8 @@ class Detector(nn.Module):
     def _decoded(self, x: Tensor, stride: int) -> tuple[Tensor, Tensor]:
         batch, _, height, width = x.shape
         sides, scores, grow = x.split((4 * self.BINS, self.CLASSES, 1), 1)
-        sides = sides.view(batch, 4, self.BINS, height * width).softmax(2)
-        bins = self.get_buffer("bins").view(1, 1, -1, 1)
-        sides = (sides * bins).sum(2)
+        sides = sides.view(batch, 4, self.BINS, height * width).transpose(1, 2).softmax(1)
+        sides = self.mean(sides).view(batch, 4, -1)
         rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
         grid = torch.stack((columns, rows), 0).view(1, 2, -1).to(x.dtype) + 0.5
         low, high = grid - sides[:, :2], grid + sides[:, 2:]

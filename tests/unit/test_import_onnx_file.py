@@ -18,8 +18,8 @@ from onnx import TensorProto, helper, numpy_helper
 from bittrue.errors import DataError, Error, FormatError
 from bittrue.graph.verify import verify
 from bittrue.importers import onnx_file
-from bittrue.importers.onnx import import_onnx
 from bittrue.importers.foreign import is_state_dict_pickle
+from bittrue.importers.onnx import import_onnx
 from bittrue.importers.onnx_source import self_contained
 
 N = helper.make_node

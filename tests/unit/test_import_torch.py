@@ -48,6 +48,10 @@ def fails():
 def number():
     return 3
 
+class Branches(nn.Module):
+    def forward(self, x):
+        return x + 1 if x.sum() > 0 else x - 1
+
 class Sorted(nn.Module):
     def forward(self, x):
         return torch.linalg.svd(x)[1]
@@ -92,6 +96,98 @@ def test_a_wrapped_and_prefixed_state_dict_is_found(folder: Path) -> None:
     assert export_torch(
         f"{folder / 'net.py'}:network", weights=folder / "w.pt", input_shapes=SHAPES
     )
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_safetensors_are_weights_under_any_name(folder: Path, kind: torch.dtype) -> None:
+    from bittrue.importers.torch import load_network
+
+    save_file = pytest.importorskip("safetensors.torch").save_file
+    state = loaded(folder).state_dict()
+    doubled = {name: (item * 2).to(kind) for name, item in state.items()}
+    save_file(doubled, folder / "weights.bin")
+    found = load_network(f"{folder / 'net.py'}:network", weights=folder / "weights.bin")
+    for name, item in found.state_dict().items():
+        assert torch.equal(item, doubled[name].to(item.dtype)), name
+
+
+def test_damaged_safetensors_and_a_network_as_weights_are_refused(folder: Path) -> None:
+    spec = f"{folder / 'net.py'}:network"
+    (folder / "cut.safetensors").write_bytes(b"\x40" + bytes(7) + b'{"w":{"dtype":"F32"')
+    with pytest.raises(ModelError, match=r"cut\.safetensors: .*damaged safetensors"):
+        export_torch(spec, weights=folder / "cut.safetensors", input_shapes=SHAPES)
+    (folder / "net.onnx").write_bytes(export_torch(spec, input_shapes=SHAPES))
+    with pytest.raises(ModelError, match=r"whole ONNX network\n.*bittrue import"):
+        export_torch(spec, weights=folder / "net.onnx", input_shapes=SHAPES)
+
+
+def test_missing_safetensors_say_how_to_get_them(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bittrue.importers import torch_weights
+
+    (folder / "w.safetensors").write_bytes(b"\x02" + bytes(7) + b"{}")
+    monkeypatch.setattr(torch_weights.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="pip install safetensors"):
+        torch_weights.load_weights(folder / "w.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("exporter", "opset", "words"),
+    [
+        ("dynmo", None, "did you mean 'dynamo'"),
+        ("dynamo", 17, r"writes opsets 18 to 20, not 17(.|\n)*--exporter torchscript"),
+        ("torchscript", 21, r"writes opsets 9 to 20, not 21\n  next: leave it out"),
+    ],
+)
+def test_a_wrong_exporter_or_opset_says_what_fits(
+    folder: Path, exporter: str, opset: int | None, words: str
+) -> None:
+    with pytest.raises(UsageError, match=words):
+        export_torch(
+            f"{folder / 'net.py'}:network", input_shapes=SHAPES, exporter=exporter, opset=opset
+        )
+
+
+def test_a_missing_onnxscript_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bittrue.importers import torch_export
+
+    monkeypatch.setattr(torch_export.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"needs onnxscript(.|\n)*pip install onnxscript"):
+        torch_export.chosen_opset("dynamo", None)
+    assert torch_export.chosen_opset("torchscript", None) == 17
+
+
+def test_the_named_opset_is_the_one_in_the_file(folder: Path) -> None:
+    import onnx
+
+    for opset in (9, 13, 20):
+        data = export_torch(f"{folder / 'net.py'}:network", input_shapes=SHAPES, opset=opset)
+        assert [row.version for row in onnx.load_from_string(data).opset_import] == [opset]
+
+
+def test_dynamo_refuses_what_depends_on_data(folder: Path) -> None:
+    pytest.importorskip("onnxscript", reason="the dynamo exporter needs onnxscript")
+    with pytest.raises(UnsupportedError, match="PyTorch cannot export") as error:
+        export_torch(f"{folder / 'net.py'}:Branches", input_shapes={"x": (3, 3)}, exporter="dynamo")
+    assert len(error.value.message) < 1000
+    assert "--exporter torchscript" in error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("modules", "prefix"),
+    [
+        ([], ""),
+        (["", "stem", "stem.conv"], "/stem/conv"),
+        (["features", "features.0", "features.0.1"], "/features/features.0/features.0.1"),
+        (["heads.1"], "/heads.1"),
+        (["a", "a.b", "a.b.0", "a.b.0.conv"], "/a/b/b.0/conv"),
+    ],
+)
+def test_a_module_gives_its_nodes_their_prefix(modules: list[str], prefix: str) -> None:
+    from bittrue.importers.torch_export import scope
+
+    assert scope(modules) == prefix
 
 
 def test_weights_that_do_not_fit_are_all_listed(folder: Path) -> None:

@@ -72,7 +72,7 @@ def demo(output: Path, picture: Path | None) -> None:
         raise DataError(
             f"cannot be made: {why.strerror}", where=str(output), hint="name another folder with -o"
         ) from why
-    names = [name for name in ITEMS if name == NETWORK or not name.endswith(".onnx")]
+    names = [name for name in ITEMS if name == NETWORK or name.endswith((".png", ".jpg"))]
     note(f"fetching {NETWORK} and {len(names) - 1} pictures (pinned, sha256-checked)")
     files = {name: fetch(name) for name in progress(names, "fetching")}
     chosen = picture or files[PICTURE]

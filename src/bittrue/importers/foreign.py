@@ -180,7 +180,7 @@ def _is_wrapped_engine(data: bytes) -> bool:
 def _refuse_tensorflow(data: bytes, path: str) -> None:
     """Refuse TensorFlow's protobufs, which begin with fields that ONNX's have otherwise."""
     if data[:3] == b"\x08\x01\x12" and re.search(
-        rb"StatefulPartitionedCall|VarHandleOp|Placeholder|saved_model_main_op|\x0a\x05serve", data
+        rb"StatefulPartitionedCall|VarHandleOp|Placeholder|saved_model_main_op|\x22\x05serve", data
     ):
         hint = _SAVED_MODEL.replace("FOLDER", "the folder it lies in")
         raise _not_onnx("a TensorFlow SavedModel", path, hint)

@@ -24,7 +24,13 @@ def conv(step: Step) -> Sequence[str]:
         "pads": explicit_pads(step, kernel, strides, dilations),
         "group": step.integer("group", 1),
     }
-    return [step.emit("Conv", [step.x(0), step.x(1), step.x(2)], attrs)]
+    return [step.emit("Conv", [step.x(0), step.x(1), _bias(step)], attrs)]
+
+
+def _bias(step: Step) -> str:
+    """Return the bias; empty for one of zeros, which some exporters write and others leave out."""
+    array = step.builder.constants.get(step.x(2))
+    return "" if array is not None and not array.any() else step.x(2)
 
 
 def conv_transpose(step: Step) -> Sequence[str]:
@@ -40,7 +46,7 @@ def conv_transpose(step: Step) -> Sequence[str]:
         "output_padding": extra,
         "group": step.integer("group", 1),
     }
-    return [step.emit("ConvTranspose", [step.x(0), step.x(1), step.x(2)], attrs)]
+    return [step.emit("ConvTranspose", [step.x(0), step.x(1), _bias(step)], attrs)]
 
 
 def pool(step: Step) -> Sequence[str]:
