@@ -1,7 +1,7 @@
 // Convolutions for AVX-VNNI: the 256-bit vpdpbusd in VEX encoding, of CPUs without AVX-512 (Alder
-// Lake and later, Zen 5 too). We never ran this file on a CPU that has it: the source is
-// vnni_ymm.h, which runs on silicon in its EVEX encoding (kernels_avx512vnni256.cc), and the tests
-// run it on SIMDe.
+// Lake and later). We never ran this encoding on silicon: our test machines do not have it. Its
+// source, vnni_ymm.h, is run in the other encoding where the CPU has that
+// (kernels_avx512vnni256.cc), and on SIMDe (simde_shim.h) elsewhere.
 #include <stddef.h>
 #include <stdint.h>
 
