@@ -121,7 +121,7 @@ typedef struct bittrue_program_info {
   uint32_t inputs;
   uint32_t outputs;
   uint32_t threads;
-  uint32_t reserved;
+  uint32_t vectors;       /* conformance vectors in the file */
   const char* isa;        /* in use */
   uint64_t arena_bytes;   /* tensors */
   uint64_t scratch_bytes; /* padded copies that kernels read */
@@ -153,6 +153,10 @@ BITTRUE_API uint32_t bittrue_get_output(const bittrue_program* program, uint32_t
 /* Row of the kernel table that an instruction of the program runs by; UINT32_MAX past the end. */
 BITTRUE_API uint32_t bittrue_get_kernel(const bittrue_program* program, uint32_t instruction);
 
+/* Instruction that writes a tensor's buffer last; UINT32_MAX where none does (an input that is only
+ * read, a constant) and past the end. */
+BITTRUE_API uint32_t bittrue_get_writer(const bittrue_program* program, uint32_t tensor);
+
 typedef struct bittrue_input {
   const void* data;
   uint64_t nbytes;
@@ -182,6 +186,34 @@ BITTRUE_API int32_t bittrue_run(bittrue_program* program, const bittrue_input* i
                                 uint32_t input_count, const bittrue_output* outputs,
                                 uint32_t output_count, const bittrue_tap* taps, uint32_t tap_count,
                                 bittrue_error* error);
+
+/* --- conformance vectors ------------------------------------------------------------------- */
+
+/* A file may hold vectors: inputs that can be made again, and the sha256 that every tensor in the
+ * arena then has (docs/format.md, VECTORS). To check a machine, make the inputs of a vector, run
+ * them with taps, and compare the hashes. */
+
+enum { BITTRUE_RANDOM = 0, BITTRUE_LOWEST = 1, BITTRUE_HIGHEST = 2 };
+
+typedef struct bittrue_vector_info {
+  uint32_t pattern; /* how the inputs are made */
+  uint32_t reserved;
+  uint64_t seed; /* of BITTRUE_RANDOM */
+} bittrue_vector_info;
+
+/* Fill *info for a vector; return BITTRUE_OK or BITTRUE_USAGE if there is none of that index. */
+BITTRUE_API int32_t bittrue_get_vector(const bittrue_program* program, uint32_t vector,
+                                       bittrue_vector_info* info);
+
+/* Write what a vector gives to input `input` (of the program's order) to data, of exactly the
+ * tensor's bytes. Returns BITTRUE_OK, BITTRUE_USAGE for an index, BITTRUE_DATA for nbytes. */
+BITTRUE_API int32_t bittrue_fill_input(const bittrue_program* program, uint32_t vector,
+                                       uint32_t input, void* data, uint64_t nbytes);
+
+/* The 32 bytes of the sha256 that a tensor must have after a run of a vector, as a tap gives it;
+ * null for a constant and past the end. They live as long as the program. */
+BITTRUE_API const uint8_t* bittrue_get_hash(const bittrue_program* program, uint32_t vector,
+                                            uint32_t tensor);
 
 #ifdef __cplusplus
 }
