@@ -19,6 +19,7 @@
 #include "run_npy.h"
 #include "run_options.h"
 #include "run_text.h"
+#include "run_verify.h"
 
 namespace runner {
 namespace {
@@ -96,21 +97,42 @@ void run(const Options& options, const Model& model) {
   if (options.repeat > 0) measure(model, inputs, outputs, options.repeat);
 }
 
-void perform(const Options& options) {
-  if (options.action == Action::HELP) {
-    printf("%s", HELP);
-  } else if (options.action == Action::VERSION) {
-    printf("bittrue-run %s\n", bittrue_version());
-  } else if (options.action == Action::ISAS) {
-    print_isas();
+bool verify_with(const Options& options) {
+  const std::vector<std::string> isas =
+      options.isa.empty() ? available_isas() : std::vector<std::string>{options.isa};
+  const std::vector<uint32_t> threads = options.threads == 0
+                                            ? std::vector<uint32_t>{1, 2, 4}
+                                            : std::vector<uint32_t>{options.threads};
+  return verify(options.model, read_file(options.model, UINT64_MAX), isas, threads);
+}
+
+void run_or_list(const Options& options) {
+  const Bytes file = read_file(options.model, UINT64_MAX);
+  const std::string isa = options.isa.empty() ? "auto" : options.isa;
+  const Model model(options.model, file, isa, options.threads);
+  if (options.action == Action::LIST) {
+    print_model(model);
   } else {
-    const Bytes file = read_file(options.model, UINT64_MAX);
-    const Model model(options.model, file, options.isa, options.threads);
-    if (options.action == Action::LIST) {
-      print_model(model);
-    } else {
-      run(options, model);
-    }
+    run(options, model);
+  }
+}
+
+ExitCode perform(const Options& options) {
+  switch (options.action) {
+    case Action::HELP:
+      printf("%s", HELP);
+      return DONE;
+    case Action::VERSION:
+      printf("bittrue-run %s\n", bittrue_version());
+      return DONE;
+    case Action::ISAS:
+      print_isas();
+      return DONE;
+    case Action::VERIFY:
+      return verify_with(options) ? DONE : DIFFERENT;
+    default:
+      run_or_list(options);
+      return DONE;
   }
 }
 
@@ -122,11 +144,11 @@ int show(const Error& error) {
 
 int main_of(const std::vector<std::string>& words) {
   try {
-    perform(parse_options(words));
+    const ExitCode code = perform(parse_options(words));
     if (fflush(stdout) != 0 || ferror(stdout)) {
       return show({DATA, "standard output", "cannot be written", "make room on the disk"});
     }
-    return DONE;
+    return code;
   } catch (const Error& error) {
     return show(error);
   } catch (const std::bad_alloc&) {

@@ -9,6 +9,7 @@ namespace runner {
 
 const char HELP[] =
     R"(usage: bittrue-run MODEL.bte --input X.npy --output Y.npy [options]
+       bittrue-run MODEL.bte --verify
 
 Runs an executable that `bittrue` compiled; nothing else is needed, no Python.
 
@@ -21,6 +22,9 @@ Runs an executable that `bittrue` compiled; nothing else is needed, no Python.
   --repeat N            run N times more and print the least, median and mean time in ms
   --threads N           how many compute, 0 (the default) for one a core; changes no bit
   --isa NAME            instruction set, or auto (the default), the fastest; changes no bit
+  --verify              run the executable's conformance vectors and compare every tensor with the
+                        bits it must have: with each instruction set that this CPU runs, or the
+                        one of --isa, and 1, 2 and 4 threads, or those of --threads
   --list                print the inputs and outputs, and run nothing
   --isas                print the instruction sets, and which of them this CPU runs
   --version, --help
@@ -33,7 +37,7 @@ be the same, nothing is converted, and outputs that are codes stay codes: the va
 A network without it keeps the order of its source, mostly [1, C, H, W]. Values for an input of
 codes are given as clip(rint(x / scale) + zero_point, 0, 255) in uint8.
 
-Exit codes: 0 done; 2 usage; 3 bad executable; 5 bad input or data; 6 not enough memory;
+Exit codes: 0 done or same; 1 different bits; 2 usage; 3 bad executable; 5 bad input or data; 6 not enough memory;
 70 a bug in bittrue.
 )";
 
@@ -46,8 +50,8 @@ struct Flag {
 };
 
 constexpr Flag FLAGS[] = {
-    {"--list", Action::LIST}, {"--isas", Action::ISAS}, {"--version", Action::VERSION},
-    {"--help", Action::HELP}, {"-h", Action::HELP},
+    {"--verify", Action::VERIFY},   {"--list", Action::LIST}, {"--isas", Action::ISAS},
+    {"--version", Action::VERSION}, {"--help", Action::HELP}, {"-h", Action::HELP},
 };
 
 const char NEXT[] = "see bittrue-run --help";
@@ -69,8 +73,8 @@ uint32_t number(const std::string& name, const std::string& text, uint32_t least
 
 void take_value(const std::string& name, const std::string& value, Options* options) {
   constexpr uint32_t MOST_THREADS = 1024, MOST_RUNS = 1000000;
-  const auto once = [&](std::string* place, const std::string& unset) {
-    if (*place != unset) throw Error{USAGE, "", name + " is given twice", NEXT};
+  const auto once = [&](std::string* place) {
+    if (!place->empty()) throw Error{USAGE, "", name + " is given twice", NEXT};
     *place = value;
   };
   if (name == "--input") {
@@ -78,9 +82,9 @@ void take_value(const std::string& name, const std::string& value, Options* opti
   } else if (name == "--output" || name == "-o") {
     options->outputs.push_back(value);
   } else if (name == "--taps") {
-    once(&options->taps, "");
+    once(&options->taps);
   } else if (name == "--isa") {
-    once(&options->isa, "auto");
+    once(&options->isa);
   } else if (name == "--threads") {
     options->threads = number(name, value, 0, MOST_THREADS);
   } else if (name == "--repeat") {
@@ -91,14 +95,16 @@ void take_value(const std::string& name, const std::string& value, Options* opti
 }
 
 void check(const Options& options) {
-  if (options.action != Action::RUN && options.action != Action::LIST) return;
+  const bool runs = options.action == Action::RUN;
+  if (!runs && options.action != Action::LIST && options.action != Action::VERIFY) return;
   if (options.model.empty()) {
     throw Error{USAGE, "", "no executable is given",
                 "bittrue-run MODEL.bte --input X.npy --output Y.npy"};
   }
-  if (options.action == Action::LIST) return;
+  if (!runs) return;
   if (options.outputs.empty() && options.taps.empty() && options.repeat == 0) {
-    throw Error{USAGE, "", "nothing is asked for", "give --output, --taps, --repeat or --list"};
+    throw Error{USAGE, "", "nothing is asked for",
+                "give --output, --taps, --repeat, --verify or --list"};
   }
 }
 

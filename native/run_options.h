@@ -9,7 +9,7 @@
 
 namespace runner {
 
-enum class Action { RUN, LIST, ISAS, VERSION, HELP };
+enum class Action { RUN, VERIFY, LIST, ISAS, VERSION, HELP };
 
 struct Options {
   Action action = Action::RUN;
@@ -17,9 +17,9 @@ struct Options {
   std::vector<std::string> inputs;   // as given: FILE or NAME=FILE
   std::vector<std::string> outputs;  // FILE, NAME=FILE, or a folder
   std::string taps;                  // a folder, or empty
-  std::string isa = "auto";
-  uint32_t threads = 0;
-  uint32_t repeat = 0;  // 0: run once, without times
+  std::string isa;                   // empty: not given
+  uint32_t threads = 0;              // 0: not given
+  uint32_t repeat = 0;               // 0: run once, without times
 };
 
 extern const char HELP[];

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 
 from bittrue.cli.options import json_option
@@ -15,6 +17,8 @@ from bittrue.settings import ISAS
 from bittrue.stages import open_subject
 
 DIFFERENT = 1
+THREADS_MAX = 1024
+_COUNT = re.compile("[1-9][0-9]{0,3}")
 
 
 @click.command()
@@ -69,7 +73,7 @@ def _counts(text: str) -> list[int]:
         UsageError: if the text has another form, or a number is not 1 to 1024.
     """
     words = text.split(",")
-    if not all(word.isascii() and word.isdigit() and 1 <= int(word) <= 1024 for word in words):
+    if not all(_COUNT.fullmatch(word) and int(word) <= THREADS_MAX for word in words):
         raise UsageError(
             f"--threads {text!r} has another form than 1,2,4",
             hint="give whole numbers from 1 to 1024 with commas between",
