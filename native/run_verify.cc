@@ -90,8 +90,8 @@ std::string told(const Model& model, const Mismatch& mismatch) {
   bittrue_get_vector(model.program(), mismatch.vector, &info);
   return "DIFFERENT: vector " + std::to_string(mismatch.vector) + " (" + PATTERNS[info.pattern] +
          "), first at tensor " + quoted(mismatch.tensor.name) + ", " +
-         place_of(model, mismatch.tensor) + "; " + counted(mismatch.count, "tensor") +
-         " differ in it";
+         place_of(model, mismatch.tensor) +
+         "; tensors that differ in it: " + std::to_string(mismatch.count);
 }
 
 // One line; whether all bits are the same.

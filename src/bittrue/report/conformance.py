@@ -32,7 +32,7 @@ def _why(row: Mismatch) -> str:
     )  # fmt: skip
     return (
         f"vector {row.vector} ({row.pattern}), first at tensor {row.tensor!r}, {place}; "
-        f"{_counted(row.differing, 'tensor')} differ in it"
+        f"tensors that differ in it: {row.differing:,}"
     )
 
 
