@@ -1,4 +1,5 @@
-/* bittrue.h: the engine's C interface. Everything that is visible outside the library is here.
+/* bittrue.h: the engine's C interface. Everything that is visible outside the library is here;
+ * docs/c-interface.md says how the parts go together, examples/c/run.c is a whole program.
  *
  * A program is opened from the bytes of a .bte file (docs/format.md), which are checked in full
  * before any of them is used, and run as often as wanted. Results have the same bits on every
@@ -38,11 +39,16 @@ enum {
   BITTRUE_INTERNAL = 5, /* a bug of the engine */
 };
 
+/* Element types, as bittrue_tensor_info.dtype gives them; all little-endian. */
 enum { BITTRUE_UINT8 = 1, BITTRUE_INT8 = 2, BITTRUE_INT32 = 3, BITTRUE_FLOAT32 = 4 };
+
+/* The most axes that a tensor has; the least is 1. */
 enum { BITTRUE_MAX_RANK = 6 };
 
+/* bittrue_error.offset where no byte of the file is to blame. */
 #define BITTRUE_NO_OFFSET UINT64_MAX
 
+/* What went wrong; written only by a call that fails. */
 typedef struct bittrue_error {
   int32_t code;
   int32_t reserved;
@@ -50,6 +56,7 @@ typedef struct bittrue_error {
   char text[496];  /* one sentence, UTF-8, ends in a zero byte */
 } bittrue_error;
 
+/* An opened file: its tensors, packed weights, arena and threads. */
 typedef struct bittrue_program bittrue_program;
 
 /* --- the library ------------------------------------------------------------------------- */
@@ -112,9 +119,10 @@ enum {
 BITTRUE_API int32_t bittrue_open(const void* file, uint64_t nbytes, uint32_t flags, const char* isa,
                                  uint32_t threads, bittrue_program** program, bittrue_error* error);
 
-/* Free a program; null is allowed. */
+/* Free a program, end its threads; null is allowed. */
 BITTRUE_API void bittrue_close(bittrue_program* program);
 
+/* What was opened, and the memory that it took, in bytes. */
 typedef struct bittrue_program_info {
   uint32_t tensors;
   uint32_t instructions;
@@ -122,14 +130,17 @@ typedef struct bittrue_program_info {
   uint32_t outputs;
   uint32_t threads;
   uint32_t vectors;       /* conformance vectors in the file */
-  const char* isa;        /* in use */
+  const char* isa;        /* instruction set in use */
   uint64_t arena_bytes;   /* tensors */
   uint64_t scratch_bytes; /* padded copies that kernels read */
   uint64_t packed_bytes;  /* weights as kernels read them */
 } bittrue_program_info;
 
+/* Fill *info. */
 BITTRUE_API void bittrue_get_info(const bittrue_program* program, bittrue_program_info* info);
 
+/* A tensor as it lies in memory: dense, the last axis running fastest. A uint8 tensor with a scale
+ * holds codes: the real value is (code - zero_point) * scale. */
 typedef struct bittrue_tensor_info {
   const char* name;
   uint32_t dtype;
@@ -157,6 +168,7 @@ BITTRUE_API uint32_t bittrue_get_kernel(const bittrue_program* program, uint32_t
  * read, a constant) and past the end. */
 BITTRUE_API uint32_t bittrue_get_writer(const bittrue_program* program, uint32_t tensor);
 
+/* The caller's memory for bittrue_run: what is read, written, and written as a copy of a tensor. */
 typedef struct bittrue_input {
   const void* data;
   uint64_t nbytes;
