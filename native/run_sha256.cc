@@ -28,23 +28,28 @@ void mix(uint32_t state[8], const uint8_t* block) {
               (uint32_t)block[4 * i + 2] << 8 | block[4 * i + 3];
   }
   for (int i = 16; i < 64; i++) {
-    const uint32_t a = word[i - 15], b = word[i - 2];
-    word[i] = word[i - 16] + (rotated(a, 7) ^ rotated(a, 18) ^ a >> 3) + word[i - 7] +
-              (rotated(b, 17) ^ rotated(b, 19) ^ b >> 10);
+    const uint32_t before = word[i - 15], last = word[i - 2];
+    word[i] = word[i - 16] + (rotated(before, 7) ^ rotated(before, 18) ^ before >> 3) +
+              word[i - 7] + (rotated(last, 17) ^ rotated(last, 19) ^ last >> 10);
   }
-  uint32_t s[8];
-  memcpy(s, state, sizeof s);
+  uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
+  uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
   for (int i = 0; i < 64; i++) {
-    const uint32_t choice = (s[4] & s[5]) ^ (~s[4] & s[6]);
-    const uint32_t majority = (s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]);
-    const uint32_t one = s[7] + (rotated(s[4], 6) ^ rotated(s[4], 11) ^ rotated(s[4], 25)) +
-                         choice + ROUND[i] + word[i];
-    const uint32_t two = (rotated(s[0], 2) ^ rotated(s[0], 13) ^ rotated(s[0], 22)) + majority;
-    memmove(s + 1, s, 7 * sizeof *s);
-    s[4] += one;
-    s[0] = one + two;
+    const uint32_t one = h + (rotated(e, 6) ^ rotated(e, 11) ^ rotated(e, 25)) +
+                         ((e & f) ^ (~e & g)) + ROUND[i] + word[i];
+    const uint32_t two =
+        (rotated(a, 2) ^ rotated(a, 13) ^ rotated(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
+    h = g;
+    g = f;
+    f = e;
+    e = d + one;
+    d = c;
+    c = b;
+    b = a;
+    a = one + two;
   }
-  for (int i = 0; i < 8; i++) state[i] += s[i];
+  const uint32_t mixed[8] = {a, b, c, d, e, f, g, h};
+  for (int i = 0; i < 8; i++) state[i] += mixed[i];
 }
 
 }  // namespace
