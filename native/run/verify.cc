@@ -1,14 +1,14 @@
-#include "run_verify.h"
+#include "verify.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include <algorithm>
 
-#include "run_error.h"
-#include "run_model.h"
-#include "run_sha256.h"
-#include "run_text.h"
+#include "error.h"
+#include "model.h"
+#include "sha256.h"
+#include "text.h"
 
 namespace runner {
 namespace {

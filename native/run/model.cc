@@ -1,4 +1,4 @@
-#include "run_model.h"
+#include "model.h"
 
 namespace runner {
 

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "bittrue.h"
-#include "run_error.h"
-#include "run_files.h"
+#include "error.h"
+#include "files.h"
 
 namespace runner {
 

@@ -1,9 +1,9 @@
-#include "run_arrays.h"
+#include "arrays.h"
 
 #include <algorithm>
 
-#include "run_npy.h"
-#include "run_text.h"
+#include "npy.h"
+#include "text.h"
 
 namespace runner {
 namespace {

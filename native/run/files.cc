@@ -1,4 +1,4 @@
-#include "run_files.h"
+#include "files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 
 #include <algorithm>
 
-#include "run_error.h"
+#include "error.h"
 
 namespace runner {
 namespace {

@@ -11,15 +11,15 @@
 #include <string>
 #include <vector>
 
+#include "arrays.h"
 #include "bittrue.h"
-#include "run_arrays.h"
-#include "run_error.h"
-#include "run_files.h"
-#include "run_model.h"
-#include "run_npy.h"
-#include "run_options.h"
-#include "run_text.h"
-#include "run_verify.h"
+#include "error.h"
+#include "files.h"
+#include "model.h"
+#include "npy.h"
+#include "options.h"
+#include "text.h"
+#include "verify.h"
 
 namespace runner {
 namespace {

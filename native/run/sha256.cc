@@ -1,4 +1,4 @@
-#include "run_sha256.h"
+#include "sha256.h"
 
 #include <string.h>
 

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "run_files.h"
-#include "run_model.h"
+#include "files.h"
+#include "model.h"
 
 namespace runner {
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "run_files.h"
+#include "files.h"
 
 namespace runner {
 

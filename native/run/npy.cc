@@ -1,12 +1,12 @@
 // https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html is the rule.
-#include "run_npy.h"
+#include "npy.h"
 
 #include <string.h>
 
 #include <iterator>
 
 #include "bittrue.h"
-#include "run_error.h"
+#include "error.h"
 
 namespace runner {
 namespace {

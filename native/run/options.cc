@@ -1,9 +1,9 @@
-#include "run_options.h"
+#include "options.h"
 
 #include <algorithm>
 
-#include "run_error.h"
-#include "run_text.h"
+#include "error.h"
+#include "text.h"
 
 namespace runner {
 

@@ -1,4 +1,4 @@
-#include "run_text.h"
+#include "text.h"
 
 #include <ctype.h>
 #include <stdio.h>
