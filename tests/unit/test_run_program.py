@@ -254,6 +254,43 @@ def test_an_unknown_isa_is_refused_with_those_there_are(here: Path) -> None:
     assert f"this CPU runs: {', '.join(available_isas())}; next: choose one" in err
 
 
+GOOD = "{'descr': '|u1', 'fortran_order': False, 'shape': (1, 16, 16, 3), }"
+ODD_HEADERS = {
+    "more after it": GOOD + " 1",
+    "no dictionary": GOOD[1:],
+    "no end": GOOD[:-1],
+    "no descr": "{'fortran_order': False, 'shape': (1, 16, 16, 3), }",
+    "no order": "{'descr': '|u1', 'shape': (1, 16, 16, 3), }",
+    "no shape": "{'descr': '|u1', 'fortran_order': False, }",
+    "a key twice": GOOD.replace("{", "{'descr': '|u1', "),
+    "another key": GOOD.replace("{", "{'more': '|u1', "),
+    "order as a number": GOOD.replace("False", "0"),
+    "order cut": "{'fortran_order': Fal",
+    "a negative size": GOOD.replace("16, 3", "-16, 3"),
+    "a size past 2^64": GOOD.replace("16, 3", "18446744073709551617, 3"),
+    "sizes that wrap to the right product": GOOD.replace("1, 16", "1, 4611686018427387904, 4, 16"),
+    "a size that is text": GOOD.replace("16, 3", "'16', 3"),
+    "a list": GOOD.replace("(", "[").replace(")", "]"),
+    "no comma": GOOD.replace("16, 3", "16 3"),
+    "text without end": "{'descr': '|u1",
+    "an escape": GOOD.replace("|u1", "\\x7cu1"),
+    "a control character": GOOD.replace("|u1", "|u1\x1b"),
+    "65 axes": GOOD.replace("1, 16", "1, " * 62 + "1, 16"),
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("what", ODD_HEADERS)
+def test_a_header_of_another_form_is_refused(here: Path, what: str) -> None:
+    def written(text: str) -> int:
+        head = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+        (here / "odd.npy").write_bytes(head + pixels(9).tobytes())
+        return call("tiny.bte", "--input", "odd.npy", "--output", "y.npy")[0]
+
+    assert written(ODD_HEADERS[what]) == 5
+    assert written(GOOD) == 0
+
+
 def test_an_input_cut_at_any_byte_is_refused(here: Path) -> None:
     whole = (here / "x.npy").read_bytes()
     for length in (*range(0, 140, 3), len(whole) - 1):
