@@ -1,11 +1,11 @@
 #include "program.h"
 
-#include <float.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <array>
+#include <cmath>
 #include <unordered_set>
 
 #include "bittrue.h"
@@ -521,8 +521,8 @@ class Reader {
       float low, high;
       memcpy(&low, file_ + at, sizeof low);
       memcpy(&high, file_ + at + 4, sizeof high);
-      // Comparisons with a NaN are false; the difference of infinities is one or none.
-      good = low <= high && high - low <= FLT_MAX;
+      // Comparisons with a NaN are false; a difference with an infinity is not finite.
+      good = low <= high && std::isfinite(high - low);
     } else {
       const auto low = (int32_t)u32(at), high = (int32_t)u32(at + 4);
       const int32_t least = dtype == BITTRUE_UINT8 ? 0 : dtype == BITTRUE_INT8 ? -128 : INT32_MIN;
