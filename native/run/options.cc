@@ -101,7 +101,14 @@ void check(const Options& options) {
     throw Error{USAGE, "", "no executable is given",
                 "bittrue-run MODEL.bte --input X.npy --output Y.npy"};
   }
-  if (!runs) return;
+  if (!runs) {
+    if (!options.inputs.empty() || !options.outputs.empty() || !options.taps.empty() ||
+        options.repeat > 0) {
+      throw Error{USAGE, "", "--verify and --list run no input and write no file",
+                  "leave out --input, --output, --taps and --repeat"};
+    }
+    return;
+  }
   if (options.outputs.empty() && options.taps.empty() && options.repeat == 0) {
     throw Error{USAGE, "", "nothing is asked for",
                 "give --output, --taps, --repeat, --verify or --list"};

@@ -165,6 +165,8 @@ MISTAKES = (
     f"tiny.bte {RUN} --repeat many",
     f"tiny.bte {RUN} --frobnicate 1",
     "tiny.bte --input",
+    "tiny.bte --verify --input x.npy",
+    "tiny.bte --list --output y.npy",
     "tiny.bte --input x.npy --output y.png",
     "tiny.bte --input x.npy --output none/y.npy",
     "tiny.bte --input x.npy --taps none/taps",
