@@ -1,4 +1,5 @@
-/* bittrue.h: the engine's C interface. Everything that is visible outside the library is here.
+/* bittrue.h: the engine's C interface. Everything that is visible outside the library is here;
+ * docs/c-interface.md says how the parts go together, examples/c/run.c is a whole program.
  *
  * A program is opened from the bytes of a .bte file (docs/format.md), which are checked in full
  * before any of them is used, and run as often as wanted. Results have the same bits on every
@@ -38,11 +39,16 @@ enum {
   BITTRUE_INTERNAL = 5, /* a bug of the engine */
 };
 
+/* Element types, as bittrue_tensor_info.dtype gives them; all little-endian. */
 enum { BITTRUE_UINT8 = 1, BITTRUE_INT8 = 2, BITTRUE_INT32 = 3, BITTRUE_FLOAT32 = 4 };
+
+/* The most axes that a tensor has; the least is 1. */
 enum { BITTRUE_MAX_RANK = 6 };
 
+/* bittrue_error.offset where no byte of the file is to blame. */
 #define BITTRUE_NO_OFFSET UINT64_MAX
 
+/* What went wrong; written only by a call that fails. */
 typedef struct bittrue_error {
   int32_t code;
   int32_t reserved;
@@ -50,6 +56,7 @@ typedef struct bittrue_error {
   char text[496];  /* one sentence, UTF-8, ends in a zero byte */
 } bittrue_error;
 
+/* An opened file: its tensors, packed weights, arena and threads. */
 typedef struct bittrue_program bittrue_program;
 
 /* --- the library ------------------------------------------------------------------------- */
@@ -112,24 +119,28 @@ enum {
 BITTRUE_API int32_t bittrue_open(const void* file, uint64_t nbytes, uint32_t flags, const char* isa,
                                  uint32_t threads, bittrue_program** program, bittrue_error* error);
 
-/* Free a program; null is allowed. */
+/* Free a program, end its threads; null is allowed. */
 BITTRUE_API void bittrue_close(bittrue_program* program);
 
+/* What was opened, and the memory that it took, in bytes. */
 typedef struct bittrue_program_info {
   uint32_t tensors;
   uint32_t instructions;
   uint32_t inputs;
   uint32_t outputs;
   uint32_t threads;
-  uint32_t reserved;
-  const char* isa;        /* in use */
+  uint32_t vectors;       /* conformance vectors in the file */
+  const char* isa;        /* instruction set in use */
   uint64_t arena_bytes;   /* tensors */
   uint64_t scratch_bytes; /* padded copies that kernels read */
   uint64_t packed_bytes;  /* weights as kernels read them */
 } bittrue_program_info;
 
+/* Fill *info. */
 BITTRUE_API void bittrue_get_info(const bittrue_program* program, bittrue_program_info* info);
 
+/* A tensor as it lies in memory: dense, the last axis running fastest. A uint8 tensor with a scale
+ * holds codes: the real value is (code - zero_point) * scale. */
 typedef struct bittrue_tensor_info {
   const char* name;
   uint32_t dtype;
@@ -153,6 +164,11 @@ BITTRUE_API uint32_t bittrue_get_output(const bittrue_program* program, uint32_t
 /* Row of the kernel table that an instruction of the program runs by; UINT32_MAX past the end. */
 BITTRUE_API uint32_t bittrue_get_kernel(const bittrue_program* program, uint32_t instruction);
 
+/* Instruction that writes a tensor's buffer last; UINT32_MAX where none does (an input that is only
+ * read, a constant) and past the end. */
+BITTRUE_API uint32_t bittrue_get_writer(const bittrue_program* program, uint32_t tensor);
+
+/* The caller's memory for bittrue_run: what is read, written, and written as a copy of a tensor. */
 typedef struct bittrue_input {
   const void* data;
   uint64_t nbytes;
@@ -182,6 +198,34 @@ BITTRUE_API int32_t bittrue_run(bittrue_program* program, const bittrue_input* i
                                 uint32_t input_count, const bittrue_output* outputs,
                                 uint32_t output_count, const bittrue_tap* taps, uint32_t tap_count,
                                 bittrue_error* error);
+
+/* --- conformance vectors ------------------------------------------------------------------- */
+
+/* A file may hold vectors: inputs that can be made again, and the sha256 that every tensor in the
+ * arena then has (docs/format.md, VECTORS). To check a machine, make the inputs of a vector, run
+ * them with taps, and compare the hashes. */
+
+enum { BITTRUE_RANDOM = 0, BITTRUE_LOWEST = 1, BITTRUE_HIGHEST = 2 };
+
+typedef struct bittrue_vector_info {
+  uint32_t pattern; /* how the inputs are made */
+  uint32_t reserved;
+  uint64_t seed; /* of BITTRUE_RANDOM */
+} bittrue_vector_info;
+
+/* Fill *info for a vector; return BITTRUE_OK or BITTRUE_USAGE if there is none of that index. */
+BITTRUE_API int32_t bittrue_get_vector(const bittrue_program* program, uint32_t vector,
+                                       bittrue_vector_info* info);
+
+/* Write what a vector gives to input `input` (of the program's order) to data, of exactly the
+ * tensor's bytes. Returns BITTRUE_OK, BITTRUE_USAGE for an index, BITTRUE_DATA for nbytes. */
+BITTRUE_API int32_t bittrue_fill_input(const bittrue_program* program, uint32_t vector,
+                                       uint32_t input, void* data, uint64_t nbytes);
+
+/* The 32 bytes of the sha256 that a tensor must have after a run of a vector, as a tap gives it;
+ * null for a constant and past the end. They live as long as the program. */
+BITTRUE_API const uint8_t* bittrue_get_hash(const bittrue_program* program, uint32_t vector,
+                                            uint32_t tensor);
 
 #ifdef __cplusplus
 }

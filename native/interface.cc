@@ -11,6 +11,7 @@
 #include "dispatch.h"
 #include "execute.h"
 #include "failure.h"
+#include "vectors.h"
 
 struct bittrue_program {
   bittrue::Engine engine;
@@ -116,7 +117,7 @@ void bittrue_get_info(const bittrue_program* program, bittrue_program_info* info
            (uint32_t)read.inputs.size(),
            (uint32_t)read.outputs.size(),
            program->engine.threads(),
-           0,
+           read.vectors.count,
            bittrue::isa_name(program->engine.isa()),
            plan.arena.nbytes(),
            plan.scratch.nbytes(),
@@ -154,6 +155,33 @@ uint32_t bittrue_get_output(const bittrue_program* program, uint32_t index) {
 uint32_t bittrue_get_kernel(const bittrue_program* program, uint32_t instruction) {
   const auto& kernels = program->engine.plan().kernels;
   return instruction < kernels.size() ? kernels[instruction] : UINT32_MAX;
+}
+
+uint32_t bittrue_get_writer(const bittrue_program* program, uint32_t tensor) {
+  const bittrue::Program& read = program->engine.program();
+  if (tensor >= read.tensors.size()) return UINT32_MAX;
+  return program->engine.plan().last_writer[read.tensors[tensor].buffer] - 1;  // 0 is no writer
+}
+
+int32_t bittrue_get_vector(const bittrue_program* program, uint32_t vector,
+                           bittrue_vector_info* info) {
+  const bittrue::Vectors& vectors = program->engine.program().vectors;
+  if (vector >= vectors.count) return BITTRUE_USAGE;
+  *info = bittrue::vector_info(vectors, vector);
+  return BITTRUE_OK;
+}
+
+int32_t bittrue_fill_input(const bittrue_program* program, uint32_t vector, uint32_t input,
+                           void* data, uint64_t nbytes) {
+  const bittrue::Program& read = program->engine.program();
+  if (vector >= read.vectors.count || input >= read.inputs.size()) return BITTRUE_USAGE;
+  if (nbytes != read.tensors[read.inputs[input]].nbytes) return BITTRUE_DATA;
+  bittrue::fill_input(read, vector, input, data);
+  return BITTRUE_OK;
+}
+
+const uint8_t* bittrue_get_hash(const bittrue_program* program, uint32_t vector, uint32_t tensor) {
+  return bittrue::find_hash(program->engine.program().vectors, vector, tensor);
 }
 
 int32_t bittrue_run(bittrue_program* program, const bittrue_input* inputs, uint32_t input_count,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include <array>
+#include <cmath>
 #include <unordered_set>
 
 #include "bittrue.h"
@@ -97,9 +98,14 @@ constexpr uint64_t MOST_META = 1u << 26;
 constexpr uint64_t MOST_BYTES = 1ull << 40;
 constexpr uint32_t MOST_PORTS = 1024;
 
-enum Section { META, NAMES, BUFFERS, TENSORS, CODE, IO, CONSTANTS, SECTION_COUNT };
-constexpr const char* SECTION_NAMES[] = {"META", "NAMES", "BUFFERS",  "TENSORS",
-                                         "CODE", "IO",    "CONSTANTS"};
+constexpr uint32_t VERSION = 2;
+constexpr uint32_t MOST_VECTORS = 64;
+constexpr uint64_t SECTION_TABLE_AT = 56;
+
+enum Section { META, NAMES, BUFFERS, TENSORS, CODE, IO, CONSTANTS, VECTORS, SECTION_COUNT };
+constexpr uint64_t VECTOR_COUNT_AT = SECTION_TABLE_AT + 16 * SECTION_COUNT;
+constexpr const char* SECTION_NAMES[] = {"META", "NAMES", "BUFFERS",   "TENSORS",
+                                         "CODE", "IO",    "CONSTANTS", "VECTORS"};
 
 struct Span {
   uint64_t offset, nbytes;
@@ -107,7 +113,7 @@ struct Span {
 
 struct Header {
   uint64_t arena_bytes;
-  uint32_t tensors, buffers, instructions, words, inputs, outputs;
+  uint32_t tensors, buffers, instructions, words, inputs, outputs, vectors;
   Span sections[SECTION_COUNT];
 };
 
@@ -161,6 +167,7 @@ class Reader {
     read_tensors(&program);
     read_code(&program);
     read_ports(&program);
+    read_vectors(&program);
     return program;
   }
 
@@ -201,7 +208,10 @@ class Reader {
       fail(BITTRUE_FORMAT, 0,
            "the file does not start with the eight bytes of a bittrue executable");
     }
-    if (u32(8) != 1) fail(BITTRUE_FORMAT, 8, "format version is %u, this engine reads 1", u32(8));
+    if (u32(8) != VERSION) {
+      fail(BITTRUE_FORMAT, 8, "format version is %u, this engine reads %u: compile it again",
+           u32(8), VERSION);
+    }
     if (u64(16) != nbytes_) {
       fail(BITTRUE_FORMAT, 16, "the header says %llu bytes, the file has %llu", (ull)u64(16),
            (ull)nbytes_);
@@ -221,7 +231,8 @@ class Reader {
     header_.words = read_count(44, "words of code", 0, MOST_WORDS);
     header_.inputs = read_count(48, "number of inputs", 1, MOST_PORTS);
     header_.outputs = read_count(52, "number of outputs", 1, MOST_PORTS);
-    require_zeros(168, HEADER_BYTES, "reserved bytes");
+    header_.vectors = read_count(VECTOR_COUNT_AT, "number of vectors", 0, MOST_VECTORS);
+    require_zeros(VECTOR_COUNT_AT + 4, HEADER_BYTES, "reserved bytes");
   }
 
   void read_sections() {
@@ -231,10 +242,11 @@ class Reader {
                                            64ull * header_.tensors,
                                            4ull * header_.words,
                                            4ull * (header_.inputs + header_.outputs),
+                                           0,
                                            0};
     uint64_t end = HEADER_BYTES;
     for (uint32_t i = 0; i < SECTION_COUNT; i++) {
-      const uint64_t at = 56 + 16ull * i;
+      const uint64_t at = SECTION_TABLE_AT + 16ull * i;
       const Span span{u64(at), u64(at + 8)};
       const uint64_t start = (end + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;  // end <= nbytes_
       if (span.offset != start) {
@@ -302,7 +314,7 @@ class Reader {
       program->buffers.push_back(buffer);
     }
     if (tiled != constants.nbytes) {
-      fail(BITTRUE_FORMAT, 56 + 16 * CONSTANTS + 8,
+      fail(BITTRUE_FORMAT, SECTION_TABLE_AT + 16 * CONSTANTS + 8,
            "section CONSTANTS must have the %llu bytes of its buffers, not %llu", (ull)tiled,
            (ull)constants.nbytes);
     }
@@ -336,7 +348,7 @@ class Reader {
       program->tensors.push_back(std::move(tensor));
     }
     if (named != names.nbytes) {
-      fail(BITTRUE_FORMAT, 56 + 16 * NAMES + 8,
+      fail(BITTRUE_FORMAT, SECTION_TABLE_AT + 16 * NAMES + 8,
            "section NAMES must have the %llu bytes of the names, not %llu", (ull)named,
            (ull)names.nbytes);
     }
@@ -471,6 +483,67 @@ class Reader {
       ports.push_back(tensor);
     }
     return ports;
+  }
+
+  void read_vectors(Program* program) const {
+    Vectors* vectors = &program->vectors;
+    for (uint32_t i = 0; i < header_.tensors; i++) {
+      if (!program->buffers[program->tensors[i].buffer].constant) vectors->hashed.push_back(i);
+    }
+    uint64_t elements = 0;
+    for (const uint32_t input : program->inputs) {
+      vectors->input_starts.push_back(elements);
+      elements += (uint64_t)program->tensors[input].count();  // 1024 inputs of at most 2^40 bytes
+    }
+    const Span span = header_.sections[VECTORS];
+    const uint64_t row_bytes = Vectors::HEAD_BYTES + Vectors::HASH_BYTES * vectors->hashed.size();
+    const uint64_t whole =
+        header_.vectors == 0 ? 0
+                             : Vectors::RANGE_BYTES * header_.inputs + header_.vectors * row_bytes;
+    if (span.nbytes != whole) {
+      fail(BITTRUE_FORMAT, SECTION_TABLE_AT + 16 * VECTORS + 8,
+           "section VECTORS must have %llu bytes, not %llu", (ull)whole, (ull)span.nbytes);
+    }
+    vectors->count = header_.vectors;
+    if (header_.vectors == 0) return;
+    vectors->section = file_ + span.offset;
+    for (uint32_t i = 0; i < header_.inputs; i++) check_range(*program, i);
+    for (uint32_t i = 0; i < header_.vectors; i++) {
+      check_vector(span.offset + (uint64_t)(vectors->row(i) - vectors->section), i);
+    }
+  }
+
+  void check_range(const Program& program, uint32_t input) const {
+    const uint64_t at = header_.sections[VECTORS].offset + Vectors::RANGE_BYTES * input;
+    const uint32_t dtype = program.tensors[program.inputs[input]].dtype;
+    bool good;
+    if (dtype == BITTRUE_FLOAT32) {
+      float low, high;
+      memcpy(&low, file_ + at, sizeof low);
+      memcpy(&high, file_ + at + 4, sizeof high);
+      // Comparisons with a NaN are false; a difference with an infinity is not finite.
+      good = low <= high && std::isfinite(high - low);
+    } else {
+      const auto low = (int32_t)u32(at), high = (int32_t)u32(at + 4);
+      const int32_t least = dtype == BITTRUE_UINT8 ? 0 : dtype == BITTRUE_INT8 ? -128 : INT32_MIN;
+      const int32_t most = dtype == BITTRUE_UINT8 ? 255 : dtype == BITTRUE_INT8 ? 127 : INT32_MAX;
+      good = least <= low && low <= high && high <= most;
+    }
+    if (!good) {
+      fail(BITTRUE_FORMAT, at, "the range of input %u is none of its type: 0x%08x to 0x%08x", input,
+           u32(at), u32(at + 4));
+    }
+  }
+
+  void check_vector(uint64_t at, uint32_t index) const {
+    const uint32_t pattern = u32(at);
+    if (pattern > Vectors::HIGHEST) {
+      fail(BITTRUE_FORMAT, at, "pattern of vector %u must be 0 to 2, not %u", index, pattern);
+    }
+    if (u32(at + 4) != 0) fail(BITTRUE_FORMAT, at + 4, "word 1 of vector %u must be zero", index);
+    if (pattern != Vectors::RANDOM && u64(at + 8) != 0) {
+      fail(BITTRUE_FORMAT, at + 8, "seed of vector %u must be 0, it is not random", index);
+    }
   }
 
   const uint8_t* file_;

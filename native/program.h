@@ -63,6 +63,24 @@ struct Instruction {
   int32_t param(uint32_t index) const { return (int32_t)params[index]; }
 };
 
+// The conformance vectors of a file: how each one's inputs are made, and the sha256 of every
+// tensor.
+struct Vectors {
+  enum Pattern : uint32_t { RANDOM, LOWEST, HIGHEST };
+  static constexpr uint64_t RANGE_BYTES = 8, HEAD_BYTES = 16, HASH_BYTES = 32;
+
+  uint32_t count = 0;
+  const uint8_t* section = nullptr;    // into the file; null where there are none
+  std::vector<uint32_t> hashed;        // tensors in the arena, in their order
+  std::vector<uint64_t> input_starts;  // of each input: elements of those before it
+
+  // Where vector `index` starts.
+  const uint8_t* row(uint32_t index) const {
+    return section + RANGE_BYTES * input_starts.size() +
+           index * (HEAD_BYTES + HASH_BYTES * hashed.size());
+  }
+};
+
 struct Program {
   uint64_t arena_bytes = 0;
   std::vector<Buffer> buffers;
@@ -71,6 +89,7 @@ struct Program {
   std::vector<Instruction> instructions;
   std::vector<uint32_t> inputs, outputs;
   const uint8_t* constants = nullptr;  // into the file
+  Vectors vectors;
 
   const void* constant(const Tensor& tensor) const {
     return constants + buffers[tensor.buffer].offset;

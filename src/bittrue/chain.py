@@ -32,6 +32,8 @@ from bittrue.stages import adapt, stage_contract, stage_graph
 Pictures = str | Path | Iterable[np.ndarray | Mapping[str, np.ndarray]]
 PreprocessLike = Preprocess | str | Path
 DEFAULT_SAMPLES = 64
+#: Of `compile`: a random one, and one at the upper end of every input.
+DEFAULT_VECTORS = 2
 
 
 # --- source to native ----------------------------------------------------------------------------
@@ -416,15 +418,21 @@ def _run(runner: Runner) -> Run:
 # --- quantized to compiled -----------------------------------------------------------------------
 
 
-def compile(network: Network) -> Network:
+def compile(network: Network, *, vectors: int = DEFAULT_VECTORS) -> Network:
     """Return the network with its executable.
 
+    Args:
+        network: A quantised network.
+        vectors: How many conformance vectors the executable holds, by which `bittrue verify`
+            shows that a machine computes the same bits; the emulator runs once for each.
+
     Raises:
-        UsageError: if the network is not quantised yet.
+        UsageError: if the network is not quantised yet, or for another number than 0 to 64.
         UnsupportedError: if nodes have no integer form; lists them all.
     """
     from bittrue.compiler.fileformat import to_bytes
     from bittrue.compiler.lower import compile_graph
+    from bittrue.engines.conformance import with_vectors
 
     if network.quantized is None:
         raise UsageError(
@@ -445,7 +453,8 @@ def compile(network: Network) -> Network:
         preprocess={name: preprocess_to_json(item) for name, item in network.preprocess.items()},
         provenance={**provenance, **told},
     )
-    return replace(network, executable=to_bytes(program), provenance=provenance)
+    executable = to_bytes(with_vectors(program, vectors))
+    return replace(network, executable=executable, provenance=provenance)
 
 
 def build(

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from bittrue.compiler.instructions import BY_NAME
-from bittrue.compiler.program import ALIGNMENT, Buffer, Instruction, Program, Tensor
+from bittrue.compiler.program import (
+    ALIGNMENT,
+    Buffer,
+    Instruction,
+    Program,
+    Tensor,
+    Vector,
+    Vectors,
+)
+from bittrue.compiler.vectors import hashed_tensors, input_ranges
 from bittrue.contract.tensor import Contract, TensorContract
 from bittrue.dtypes import name_of
 
@@ -91,3 +102,11 @@ def small_program() -> Program:
     f = made.tensor("f", (1, 3, 3, 2), "float32")
     made.step("DEQUANTIZE", (z, scale), f)
     return made.program((x,), (f, z))
+
+
+def with_some_vectors(program: Program) -> Program:
+    """The program with a random and a highest vector whose hashes mean nothing."""
+    count = len(hashed_tensors(program))
+    hashes = tuple(bytes([index]) * 32 for index in range(count))
+    rows = (Vector("random", 2**64 - 1, hashes), Vector("highest", 0, hashes))
+    return replace(program, vectors=Vectors(input_ranges(program), rows))

@@ -26,9 +26,9 @@ from bittrue.compiler.fileformat import (
 from bittrue.compiler.plan import plan
 from bittrue.engines.native import Engine
 from bittrue.errors import DataError, FormatError, InternalError
-from tests.format.programs import Builder, small_program
+from tests.format.programs import Builder, small_program, with_some_vectors
 
-GOOD = to_bytes(small_program())
+GOOD = to_bytes(with_some_vectors(small_program()))
 FIRST_CONSTANT = [row.constant for row in small_program().buffers].index(True)
 
 
@@ -69,10 +69,10 @@ def refused(data: bytes, *, engine: bool = True) -> FormatError:
 
 
 def test_a_program_comes_back_as_it_went() -> None:
-    program, back = small_program(), from_bytes(GOOD)
+    program, back = with_some_vectors(small_program()), from_bytes(GOOD)
     for name in ("name", "tensors", "buffers", "instructions", "inputs", "outputs", "contract"):
         assert getattr(back, name) == getattr(program, name)
-    for name in ("arena_bytes", "preprocess", "provenance"):
+    for name in ("arena_bytes", "preprocess", "provenance", "vectors"):
         assert getattr(back, name) == getattr(program, name)
     assert back.constants.keys() == program.constants.keys()
     for index, array in program.constants.items():
@@ -95,7 +95,7 @@ def test_names_and_texts_beyond_ascii_come_back() -> None:
 
 def test_a_written_file_is_whole_or_not_there(tmp_path: Path) -> None:
     path = tmp_path / "model.bte"
-    write_program(path, small_program())
+    write_program(path, with_some_vectors(small_program()))
     assert path.read_bytes() == GOOD
     assert to_bytes(read_program(path)) == GOOD
     assert [item.name for item in tmp_path.iterdir()] == ["model.bte"]
@@ -112,6 +112,34 @@ def test_a_program_without_a_plan_is_not_written() -> None:
     buffers = tuple(replace(row, offset=-1) for row in program.buffers)
     with pytest.raises(InternalError, match="plan it first"):
         to_bytes(replace(program, buffers=buffers, arena_bytes=0))
+
+
+def float_input(low: float, high: float) -> bytes:
+    """A program with one float32 input, and a vector between two numbers."""
+    made = Builder()
+    x, y = made.tensor("x", (3,), "float32"), made.tensor("y", (3,), "float32")
+    made.step("F32_UNARY", (x,), y)
+    data = bytearray(to_bytes(with_some_vectors(made.program((x,), (y,)))))
+    (at,) = struct.unpack_from("<Q", data, SECTION_TABLE_AT + 16 * SECTIONS.index("VECTORS"))
+    struct.pack_into("<ff", data, at, low, high)
+    return sealed(bytes(data))
+
+
+def test_ranges_of_floats_are_finite_and_so_is_their_difference() -> None:
+    most = float(np.finfo(np.float32).max)
+    for low, high in ((-1.0, -1.0), (0.0, most), (-most, 0.0), (-0.0, 0.0)):
+        data = float_input(low, high)
+        assert to_bytes(from_bytes(data)) == data
+        Engine(data, threads=1).close()
+    inf, nan = float("inf"), float("nan")
+    for low, high in ((-most, most), (1.0, 0.5), (0.0, inf), (-inf, 0.0), (inf, inf), (nan, 1.0),
+                      (0.0, nan)):  # fmt: skip
+        assert "cannot be" in refused(float_input(low, high)).message
+
+
+def test_a_file_of_version_1_is_refused_with_what_to_do() -> None:
+    told = refused(patched(8, "I", 1))
+    assert told.hint.startswith("compile the network again")
 
 
 # --- every byte ------------------------------------------------------------------------------
@@ -170,6 +198,9 @@ def test_any_changed_byte_of_meta_is_refused_or_read() -> None:
 B0, T0 = section("BUFFERS")[0], section("TENSORS")[0]
 CODE, IO = section("CODE")[0], section("IO")[0]
 C0 = section("CONSTANTS")[0]
+V0 = section("VECTORS")[0]
+V1 = V0 + 8
+V2 = V1 + 16 + 32 * 4
 CODE_LAST = CODE + 4 * 28
 BC = B0 + BUFFER_ROW.size * FIRST_CONSTANT
 
@@ -181,7 +212,7 @@ def _grown(name: str) -> bytes:
 
 MUSTS: list[tuple[str, Callable[[], bytes], str, int | None]] = [
     ("magic", lambda: patched(0, "B", 0), "no .bte file", 0),
-    ("version", lambda: patched(8, "I", 2), "version 2", 8),
+    ("version", lambda: patched(8, "I", 1), "version 1", 8),
     ("length", lambda: patched(16, "Q", 64), "header says 64", 16),
     ("checksum", lambda: GOOD[:12] + b"abcd" + GOOD[16:], "checksum", 12),
     ("arena not aligned", lambda: patched(24, "Q", 100), "arena", 24),
@@ -196,7 +227,7 @@ MUSTS: list[tuple[str, Callable[[], bytes], str, int | None]] = [
     ("too many outputs", lambda: patched(52, "I", 1025), "outputs", 52),
     ("META not at 192", lambda: patched(56, "Q", 256), "META starts at 256", 56),
     ("a hole between sections", lambda: patched(72, "Q", section("NAMES")[0] + 64), "NAMES", 72),
-    ("a section past the end", lambda: patched(160, "Q", 2**63), "CONSTANTS", 160),
+    ("a section past the end", lambda: patched(176, "Q", 2**63), "VECTORS", 176),
     ("META too long", lambda: patched(64, "Q", 2**26 + 1), "META", None),
     ("NAMES too long", lambda: _grown("NAMES"), "names take", None),
     ("BUFFERS too long", lambda: _grown("BUFFERS"), "BUFFERS has", None),
@@ -206,7 +237,17 @@ MUSTS: list[tuple[str, Callable[[], bytes], str, int | None]] = [
     ("CONSTANTS too long", lambda: _grown("CONSTANTS"), "constant buffers end", None),
     ("bytes between sections", lambda: patched(sum(section("META")), "B", 1), "after", None),
     ("bytes after the last section", lambda: patched(len(GOOD) - 1, "B", 1), "after", None),
-    ("reserved bytes", lambda: patched(168, "B", 1), "reserved", 168),
+    ("reserved bytes", lambda: patched(188, "B", 1), "reserved", 188),
+    ("too many vectors", lambda: patched(184, "I", 65), "65 vectors", 184),
+    ("VECTORS too long", lambda: _grown("VECTORS"), "VECTORS has", 176),
+    ("fewer vectors than the section has", lambda: patched(184, "I", 1), "VECTORS has", 176),
+    ("vectors that are not counted", lambda: patched(184, "I", 0), "VECTORS has", 176),
+    ("a range above its type", lambda: patched(V0 + 4, "i", 256), "(0, 256)", V0),
+    ("a range below its type", lambda: patched(V0, "i", -1), "(-1, 255)", V0),
+    ("a range the wrong way", lambda: patched(V0, "Q", 5 << 32 | 7), "(7, 5)", V0),
+    ("pattern 3", lambda: patched(V1, "I", 3), "pattern 3", V1),
+    ("a vector's zero", lambda: patched(V1 + 4, "I", 1), "pattern", V1),
+    ("a seed where nothing is random", lambda: patched(V2 + 8, "Q", 1), "seed 1", V2 + 8),
     ("buffer kind", lambda: patched(B0, "I", 2), "kind 2", B0),
     ("buffer's zero", lambda: patched(B0 + 4, "I", 1), "kind", B0),
     ("buffer of no bytes", lambda: patched(B0 + 16, "Q", 0), "0 bytes", B0 + 16),

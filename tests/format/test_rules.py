@@ -31,6 +31,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "H10": ("no inputs", "too many inputs"),
     "H11": ("no outputs", "too many outputs"),
     "H12": ("reserved bytes",),
+    "H13": ("too many vectors",),
     "S1": ("META not at 192", "a hole between sections"),
     "S2": (
         "a section past the end",
@@ -88,6 +89,19 @@ TESTS: dict[str, tuple[str, ...]] = {
     "O1": ("an end that is no tensor",),
     "O2": ("a constant as input", "an output on a constant"),
     "O3": ("an output twice", "test_an_input_twice", "test_two_inputs_in_one_buffer"),
+    "V1": (
+        "VECTORS too long",
+        "fewer vectors than the section has",
+        "vectors that are not counted",
+    ),
+    "V2": (
+        "a range above its type",
+        "a range below its type",
+        "a range the wrong way",
+        "test_ranges_of_floats_are_finite_and_so_is_their_difference",
+    ),
+    "V3": ("pattern 3", "a vector's zero"),
+    "V4": ("a seed where nothing is random",),
     "I1": ("test_a_constant_is_never_written",),
     "I2": ("test_what_must_be_constant",),
     "I3": (

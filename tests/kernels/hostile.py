@@ -16,17 +16,20 @@ import sys
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from bittrue.compiler.fileformat import from_bytes, to_bytes
 from bittrue.engines.native import Engine
 from bittrue.errors import DeviceError, FormatError
+from tests.format.programs import with_some_vectors
 from tests.kernels.programs import CASES, Case, ConvShape, conv_case
 
 HEADER = 192
 SECTION_TABLE = 56
-CONSTANTS = 6
+SECTIONS = 8
+CONSTANTS, VECTORS = 6, 7
 META_RULE = re.compile("META|the contract says|in the contract")
 #: What is added to a 32-bit word, and what it becomes.
 DELTAS = (1, 2**32 - 1, 64, 2**32 - 64, 2**31)
@@ -42,6 +45,8 @@ def cases(seed: int) -> dict[str, Case]:
     for name, groups in (("dense", 1), ("depthwise", 6), ("grouped", 2)):
         shape = ConvShape((1, 4, 5, 6), 6, (2, 3), pad=(1, 1, 0, 1), groups=groups)
         found[f"CONV {name}"] = conv_case(rng, shape, classes=(2, 2))
+    for name in ("ADD", "F32_BINARY"):  # vectors of codes and of floats
+        found[name] = replace(found[name], program=with_some_vectors(found[name].program))
     return found
 
 
@@ -53,12 +58,12 @@ def mended(data: bytearray) -> bytes:
 
 def words(data: bytes) -> Iterator[int]:
     """Yield the place of every 32-bit word but those of META, NAMES and the checksum."""
-    table = struct.unpack_from("<14Q", data, SECTION_TABLE)
+    table = struct.unpack_from(f"<{2 * SECTIONS}Q", data, SECTION_TABLE)
     yield from (at for at in range(0, HEADER, 4) if at != 12)
-    for section in range(2, CONSTANTS + 1):
+    for section in range(2, SECTIONS):
         start, length = table[2 * section : 2 * section + 2]
         last = start + length // 4 * 4
-        if section == CONSTANTS:  # the first and last of them are enough
+        if section in (CONSTANTS, VECTORS):  # the first of them are enough
             last = min(last, start + 256)
         yield from range(start, last, 4)
 

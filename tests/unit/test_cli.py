@@ -100,6 +100,8 @@ JSON = {
     "run tiny.bte --input x.png": "bittrue.run/1",
     "compare tiny.bta@native tiny.bta --input x.png": "bittrue.compare/1",
     "check tiny.bte --input x.png": "bittrue.check/1",
+    "verify tiny.bte --threads 2": "bittrue.verify/1",
+    "verify tiny.bta --threads 2 --isa scalar": "bittrue.verify/1",
     "inspect tiny.bta": "bittrue.inspect/1",
     "inspect tiny.bte": "bittrue.inspect/1",
     "changes tiny.bte": "bittrue.changes/1",

@@ -134,8 +134,8 @@ def test_the_c_interface_checks_sizes_itself() -> None:
 
 def test_a_damaged_file_is_a_format_error_with_its_byte() -> None:
     data = bytearray(to_bytes(chain().program))
-    data[8] = 2
-    with pytest.raises(FormatError, match="format version is 2") as caught:
+    data[8] = 3
+    with pytest.raises(FormatError, match="format version is 3") as caught:
         Engine(bytes(data))
     assert caught.value.offset == 8
     with pytest.raises(FormatError):

@@ -22,6 +22,7 @@ from bittrue.cli.options import (
 )
 from bittrue.cli.output import emit_json, say, step
 from bittrue.compiler.fileformat import from_bytes
+from bittrue.compiler.vectors import VECTORS_MAX
 from bittrue.errors import UsageError
 from bittrue.files import write_atomically
 from bittrue.report.contracts import contract_text
@@ -112,6 +113,17 @@ def calibrate_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def vectors_option(command: Command) -> Command:
+    """Add the option that says how many conformance vectors the executable holds."""
+    return click.option(
+        "--vectors",
+        type=click.IntRange(0, VECTORS_MAX),
+        default=chain.DEFAULT_VECTORS,
+        show_default=True,
+        help="Conformance vectors for `bittrue verify`; each costs a run of the emulator.",
+    )(command)
 
 
 @click.command(name="import")
@@ -206,9 +218,10 @@ def quantize(
 
 @click.command(name="compile")
 @click.argument("archive", type=click.Path(path_type=Path))
+@vectors_option
 @output_option("model.bte writes the executable; model.bta the archive with it inside.")
 @json_option(SCHEMA)
-def compile_(archive: Path, output: Path, as_json: bool) -> None:
+def compile_(archive: Path, vectors: int, output: Path, as_json: bool) -> None:
     """Compile the quantised ARCHIVE to an executable for any CPU.
 
     \b
@@ -218,7 +231,7 @@ def compile_(archive: Path, output: Path, as_json: bool) -> None:
     """
     _check_outputs(output, executable=True)
     with step("compiling"):
-        network = chain.compile(open_archive(archive))
+        network = chain.compile(open_archive(archive), vectors=vectors)
     _write(network, output, as_json=as_json)
 
 
@@ -226,6 +239,7 @@ def compile_(archive: Path, output: Path, as_json: bool) -> None:
 @click.argument("source")
 @source_options
 @calibrate_options
+@vectors_option
 @click.option(
     "-o",
     "--output",
@@ -250,6 +264,7 @@ def build(
     observer: str,
     tail: str,
     rounding: str,
+    vectors: int,
     outputs: tuple[Path, ...],
     as_json: bool,
 ) -> None:
@@ -275,7 +290,7 @@ def build(
         )
     network = _quantize(network, calibration, samples, observer, tail, rounding)
     with step("compiling"):
-        network = chain.compile(network)
+        network = chain.compile(network, vectors=vectors)
     _write(network, *outputs, as_json=as_json)
 
 

@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "run": (_RUN, "run", "Run an executable, or any stage of an archive."),
     "compare": (_RUN, "compare", "How far two stages are apart, and where it starts."),
     "check": (_RUN, "check", "Would this input be right? Nothing runs."),
+    "verify": ("bittrue.cli.verify", "verify", "Does this machine compute the same bits?"),
     "inspect": (_EXPLAIN, "inspect", "What a file holds: stages, contract, origin."),
     "changes": (_EXPLAIN, "changes", "What became of each source layer, and where it lives."),
     "demo": ("bittrue.cli.demo", "demo", "A real network and picture through all stages."),

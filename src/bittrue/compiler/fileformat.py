@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import NoReturn
@@ -17,7 +17,23 @@ import numpy as np
 
 from bittrue.compiler.fileformat_meta import META_MAX, Meta, meta_from_bytes, meta_to_bytes
 from bittrue.compiler.instructions import BY_CODE, BY_NAME
-from bittrue.compiler.program import ALIGNMENT, MAX_RANK, Buffer, Instruction, Program, Tensor
+from bittrue.compiler.program import (
+    ALIGNMENT,
+    MAX_RANK,
+    Buffer,
+    Instruction,
+    Program,
+    Tensor,
+    Vectors,
+)
+from bittrue.compiler.vectors import (
+    VECTORS_MAX,
+    hashed_tensors,
+    read_section,
+    section_bytes,
+    section_length,
+    vector_problems,
+)
 from bittrue.compiler.verify_program import (
     BYTES_MAX,
     COUNT_MAX,
@@ -33,15 +49,16 @@ from bittrue.errors import DataError, FormatError, InternalError
 from bittrue.files import write_atomically
 
 MAGIC = b"BITTRUE\0"
-VERSION = 1
+VERSION = 2
 HEADER_BYTES = 192
-SECTIONS = ("META", "NAMES", "BUFFERS", "TENSORS", "CODE", "IO", "CONSTANTS")
+SECTIONS = ("META", "NAMES", "BUFFERS", "TENSORS", "CODE", "IO", "CONSTANTS", "VECTORS")
 WORDS_MAX = 2**26
 
 HEADER = struct.Struct("<8sIIQQIIIIII")
 CRC_AT, CRC_FROM = 12, 16
 SECTION_TABLE_AT = HEADER.size
-RESERVED_AT = SECTION_TABLE_AT + 16 * len(SECTIONS)
+VECTOR_COUNT_AT = SECTION_TABLE_AT + 16 * len(SECTIONS)
+RESERVED_AT = VECTOR_COUNT_AT + 4
 BUFFER_ROW = struct.Struct("<IIQQ")
 TENSOR_ROW = struct.Struct(f"<IIII{MAX_RANK}IIif12s")
 _DAMAGED = "the file is damaged or was not written by bittrue: compile the network again"
@@ -75,10 +92,12 @@ def to_bytes(program: Program) -> bytes:
         code,
         np.array([*program.inputs, *program.outputs], "<u4").tobytes(),
         _constant_bytes(program),
+        section_bytes(program),
     )
     counts = (len(program.tensors), len(program.buffers), len(program.instructions))
     ends = (len(program.inputs), len(program.outputs))
-    return _assemble(sections, (program.arena_bytes, *counts, len(code) // 4, *ends))
+    fields = (program.arena_bytes, *counts, len(code) // 4, *ends)
+    return _assemble(sections, fields, len(program.vectors.rows))
 
 
 def write_program(path: str | Path, program: Program) -> None:
@@ -124,14 +143,14 @@ def _constant_bytes(program: Program) -> bytes:
     return b"".join(parts)
 
 
-def _assemble(sections: tuple[bytes, ...], fields: tuple[int, ...]) -> bytes:
+def _assemble(sections: tuple[bytes, ...], fields: tuple[int, ...], vectors: int) -> bytes:
     """Put header and sections together; `fields` are the header's from the arena on."""
     offset, table, body = HEADER_BYTES, b"", bytearray()
     for data in sections:
         table += struct.pack("<QQ", offset, len(data))
         body += data + bytes(aligned(len(data)) - len(data))
         offset += aligned(len(data))
-    head = HEADER.pack(MAGIC, VERSION, 0, offset, *fields) + table
+    head = HEADER.pack(MAGIC, VERSION, 0, offset, *fields) + table + struct.pack("<I", vectors)
     whole = bytearray(head + bytes(HEADER_BYTES - len(head))) + body
     struct.pack_into("<I", whole, CRC_AT, zlib.crc32(whole[CRC_FROM:]))
     return bytes(whole)
@@ -147,6 +166,7 @@ class _File:
     data: memoryview
     path: str
     sections: dict[str, tuple[int, int]]
+    vectors: int
     arena_bytes: int
     tensors: int
     buffers: int
@@ -219,7 +239,22 @@ def from_bytes(data: bytes | memoryview, *, path: str = "") -> Program:
     for problem in problems(program):
         message = f"{problem.place} {problem.index}: {problem.message}"
         file.refuse(message, _byte(file, problem, starts))
-    return program
+    return replace(program, vectors=_read_vectors(file, program))
+
+
+def _read_vectors(file: _File, program: Program) -> Vectors:
+    """Read VECTORS, last of all: how long it must be follows from everything else."""
+    offset, length = file.sections["VECTORS"]
+    wanted = section_length(file.inputs, len(hashed_tensors(program)), file.vectors)
+    if length != wanted:
+        at = SECTION_TABLE_AT + 16 * SECTIONS.index("VECTORS") + 8
+        file.refuse(f"section VECTORS has {length} bytes, not {wanted}", at)
+    found, broken, at = read_section(file.section("VECTORS"), program, file.vectors)
+    if broken:
+        file.refuse(broken, offset + at)
+    for at, message in vector_problems(replace(program, vectors=found)):
+        file.refuse(message, offset + at)
+    return found
 
 
 def _byte(file: _File, problem: Problem, starts: list[int]) -> int:
@@ -246,7 +281,7 @@ def _read_header(data: memoryview, path: str) -> _File:
         refuse(
             f"format version {version} is not {VERSION}, the one known here",
             8,
-            "compile the network again, or use the bittrue that wrote the file",
+            "compile the network again with this bittrue: bittrue compile model.bta -o model.bte",
         )
     if total != len(data):
         refuse(
@@ -257,7 +292,8 @@ def _read_header(data: memoryview, path: str) -> _File:
     found = zlib.crc32(data[CRC_FROM:])
     if crc != found:
         refuse(f"the checksum is {found:08x}, the header says {crc:08x}", CRC_AT)
-    file = _File(data, path, _read_section_table(data), *fields)
+    (vectors,) = struct.unpack_from("<I", data, VECTOR_COUNT_AT)
+    file = _File(data, path, _read_section_table(data), vectors, *fields)
     if any(data[RESERVED_AT:HEADER_BYTES]):
         file.refuse("reserved bytes of the header are not zero", RESERVED_AT)
     _check_counts(file)
@@ -266,7 +302,7 @@ def _read_header(data: memoryview, path: str) -> _File:
 
 
 def _read_section_table(data: memoryview) -> dict[str, tuple[int, int]]:
-    pairs = struct.iter_unpack("<QQ", data[SECTION_TABLE_AT:RESERVED_AT])
+    pairs = struct.iter_unpack("<QQ", data[SECTION_TABLE_AT:VECTOR_COUNT_AT])
     return {name: (offset, length) for name, (offset, length) in zip(SECTIONS, pairs, strict=True)}
 
 
@@ -281,6 +317,7 @@ def _check_counts(file: _File) -> None:
         ("words of code", file.words, 0, WORDS_MAX, 44),
         ("inputs", file.inputs, 1, IO_MAX, 48),
         ("outputs", file.outputs, 1, IO_MAX, 52),
+        ("vectors", file.vectors, 0, VECTORS_MAX, VECTOR_COUNT_AT),
     ):
         if not least <= count <= most:
             file.refuse(f"{count} {what}, not {least} to {most}", offset)
@@ -307,7 +344,7 @@ def _check_sections(file: _File) -> None:
         if any(file.data[offset + length : end]):
             file.refuse(f"bytes after section {name} are not zero", offset + length)
     if end != len(file.data):
-        file.refuse(f"the sections end at {end}, the file at {len(file.data)}", RESERVED_AT - 8)
+        file.refuse(f"the sections end at {end}, the file at {len(file.data)}", VECTOR_COUNT_AT - 8)
     if file.sections["META"][1] > META_MAX:
         file.refuse(f"META has {file.sections['META'][1]} bytes, at most {META_MAX}", 64)
 

@@ -17,6 +17,9 @@ from bittrue.dtypes import nbytes
 
 ALIGNMENT = 64
 MAX_RANK = 6
+HASH_BYTES = 32
+#: How a vector's inputs are made; the position is the number in a file.
+PATTERNS = ("random", "lowest", "highest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,35 @@ class Instruction:
 
 
 @dataclass(frozen=True, slots=True)
+class Vector:
+    """One conformance vector: how its inputs are made, and what every tensor must then be.
+
+    Args:
+        pattern: A word of PATTERNS.
+        seed: Of the random sequence, 0 to 2^64 - 1; 0 for the other patterns.
+        hashes: sha256 of each tensor in the arena, in the tensors' order, of its bytes after the
+            last instruction that writes its buffer.
+    """
+
+    pattern: str
+    seed: int
+    hashes: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """All conformance vectors of a program.
+
+    Args:
+        ranges: Least and greatest element for each input; empty where there are no vectors.
+        rows: The vectors.
+    """
+
+    ranges: tuple[tuple[float, float], ...] = ()
+    rows: tuple[Vector, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """Everything that the engine and the emulator need, and what reports say of it.
 
@@ -125,6 +157,7 @@ class Program:
         arena_bytes: Length of the arena; 0 until planned.
         preprocess: By input name: JSON form of its preprocessing.
         provenance: Tool version, source file's sha256, settings: plain JSON values.
+        vectors: Conformance vectors, by which a machine shows that it computes the same bits.
     """
 
     name: str
@@ -138,6 +171,7 @@ class Program:
     arena_bytes: int = 0
     preprocess: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     provenance: Mapping[str, object] = field(default_factory=dict)
+    vectors: Vectors = Vectors()
 
     def constant(self, tensor: int) -> np.ndarray:
         """Return a constant tensor's array in its physical shape, a view."""

@@ -65,7 +65,7 @@ class CProgramInfo(ctypes.Structure):
         ("inputs", c_uint32),
         ("outputs", c_uint32),
         ("threads", c_uint32),
-        ("reserved", c_uint32),
+        ("vectors", c_uint32),
         ("isa", c_char_p),
         ("arena_bytes", c_uint64),
         ("scratch_bytes", c_uint64),

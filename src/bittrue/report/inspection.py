@@ -68,7 +68,8 @@ def _program_lines(subject: Subject) -> list[str]:
     lines = [
         f"executable '{program.name}', {size(len(subject.executable or b''))}: "
         f"{len(program.instructions)} instructions: {counted}",
-        f"constants {size(constants)}, arena {size(program.arena_bytes)}",
+        f"constants {size(constants)}, arena {size(program.arena_bytes)}, "
+        f"conformance vectors {len(program.vectors.rows)}",
     ]
     if isinstance(origin, dict) and subject.network is None:
         lines.append(f"source {origin.get('name')}, sha256 {origin.get('sha256')}")
@@ -96,6 +97,7 @@ def inspection_json(subject: Subject) -> dict[str, object]:
             "bytes": len(subject.executable),
             "instructions": len(program.instructions),
             "arena_bytes": program.arena_bytes,
+            "vectors": len(program.vectors.rows),
             "kinds": dict(Counter(row.kind for row in program.instructions)),
         }
     return data
