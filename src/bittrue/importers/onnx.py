@@ -1,4 +1,4 @@
-"""ONNX files, opsets 9 to 22, to a Graph.
+"""ONNX files, opsets 7 to 27, to a Graph.
 
 read_bytes -> parse -> read_source -> cut -> resolve_shapes -> convert each node -> Graph
 """
@@ -250,6 +250,15 @@ class _Run:
             if reason or not self._known(node):
                 self._guess(node)
 
+    def _convert_inner(self, nodes: Sequence[SourceNode]) -> str:
+        """Convert nodes in the place of another; return why one of them cannot be."""
+        for node in nodes:
+            reason = self._convert_node(node)
+            if reason or not self._known(node):
+                what = reason or "it reads what is not handled"
+                return f"its inner {node.op} '{node.name}': {what}"
+        return ""
+
     def _known(self, node: SourceNode) -> bool:
         built = self.builder
         found = (built.find(name) for name in node.inputs if name)
@@ -267,7 +276,7 @@ class _Run:
             return ""
         if node.op not in READERS and self.builder.sequences.keys() & set(node.inputs):
             return "it reads a sequence of tensors"
-        step = Step(self.builder, node, self.source.opset)
+        step = Step(self.builder, node, self.source.opset, self._convert_inner)
         try:
             _run_converter(row.convert, step)
         except NotHandledError as why:
