@@ -145,13 +145,7 @@ def tangent(step: Step) -> Sequence[str]:
 
 
 def number(step: Step, value: float) -> str:
-    """Return a constant scalar of the first input's type.
-
-    Raises:
-        ModelError: if it is NaN: an attribute of the file says so.
-    """
-    if np.isnan(value):
-        raise step.wrong("an attribute is NaN")
+    """Return a constant scalar of the first input's type."""
     return step.const(np.asarray(value, step.dtype()), "number")
 
 
