@@ -284,6 +284,7 @@ def hard_max(step: Step) -> Sequence[str]:
     attrs = {"axis": axis, "keepdims": 1, "select_last_index": 0}
     place = step.emit("ArgMax", [x], attrs)
     column = (-1,) + (1,) * (len(sizes) - axis - 1)
+    step.check_size("int64", (sizes[axis],))
     counted = step.const(np.arange(sizes[axis]).reshape(column), "places")
     hit = step.emit("Equal", [place, counted], {})
     result = step.emit("Cast", [hit], {"to": step.dtype()})

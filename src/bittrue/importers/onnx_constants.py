@@ -29,7 +29,7 @@ def check_attrs(node: SourceNode) -> None:
                 continue
             if math.isnan(number) or node.op not in UNBOUNDED:
                 raise ModelError(
-                    f"attribute {name!r} is {number}",
+                    f"attribute {name!r} is {'NaN' if math.isnan(number) else number}",
                     where=f"{node.op} '{node.name}'",
                     hint="the file is damaged; export the network again",
                 )

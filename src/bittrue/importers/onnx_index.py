@@ -11,6 +11,7 @@ from math import prod
 
 import numpy as np
 
+from bittrue.dtypes import DTYPES
 from bittrue.graph.model import Shape
 from bittrue.importers.onnx_build import NotHandledError, Step
 from bittrue.importers.onnx_move import evaluated
@@ -64,6 +65,7 @@ def gather_elements(step: Step) -> Sequence[str]:
     axis = step.axis(0, len(shape))
     _check_elements(step, shape, sizes, axis)
     strides = _strides(shape)
+    step.check_size("int64", (len(sizes), *sizes))
     rest = np.indices(sizes)
     base = sum((rest[a] * strides[a] for a in range(len(shape)) if a != axis), np.int64(0))
     index = _whole_index(step, _as_long(step, step.x(1)), shape[axis], strides[axis])
@@ -81,6 +83,7 @@ def gather_nd(step: Step) -> Sequence[str]:
         raise step.wrong(f"indices {sizes} do not fit input shape {shape}")
     lead = batch + depth
     strides = _strides(shape[:lead])
+    step.check_size("int64", (len(sizes), *sizes[:-1]))
     rest = np.indices(sizes[:-1])
     base = sum((rest[a] * strides[a] for a in range(batch)), np.int64(0))
     number = step.const(np.broadcast_to(base, sizes[:-1]).astype(np.int64), "before")
@@ -165,6 +168,7 @@ def _scatter(step: Step, places: np.ndarray, count: int, width: int) -> Sequence
     if reduction not in COMBINED:
         raise step.wrong(f"its reduction is {reduction!r}")
     flat = places.reshape(-1)
+    step.check_size("int64", (count,))
     rows = step.emit("Reshape", [step.x()], {"shape": (count, width)})
     updates = step.emit("Reshape", [step.x(2)], {"shape": (flat.size, width)})
     # Without a reduction the last of several updates holds; with one they follow each other.
@@ -227,6 +231,8 @@ def eye_like(step: Step) -> Sequence[str]:
     kind = normal_dtype(step.integer("dtype")) if "dtype" in step.node.attrs else step.dtype()
     if len(shape) != 2:
         raise step.wrong(f"its input shape {shape} has not two axes")
+    if kind not in DTYPES:
+        raise NotHandledError(f"it makes {kind}")
     step.check_size(kind, shape)
     ones = np.eye(*shape, k=step.integer("k", 0)).astype(kind)
     return [step.const(ones, "EyeLike")]
@@ -239,6 +245,7 @@ def trilu(step: Step) -> Sequence[str]:
         raise step.wrong(f"its input shape {shape} has not two axes")
     k = int(step.array(1, "its diagonal").reshape(-1)[0]) if step.has(1) else 0
     k = max(-shape[-2], min(k, shape[-1]))
+    step.check_size("bool", shape[-2:])
     ones = np.ones(shape[-2:], np.bool_)
     kept = np.triu(ones, k) if step.integer("upper", 1) else np.tril(ones, k)
     zero = step.const(np.zeros((), step.dtype()), "zero")

@@ -60,9 +60,11 @@ def _body(step: Step, node: onnx.NodeProto) -> onnx.FunctionProto:
         else onnx.TypeProto()
         for i in range(len(node.input))
     ]
-    text = schema.get_context_dependent_function(
-        node.SerializeToString(), [row.SerializeToString() for row in types]
-    )
+    given = [row.SerializeToString() for row in types]
+    try:
+        text = schema.get_context_dependent_function(node.SerializeToString(), given)
+    except Exception as why:  # whatever ONNX stumbles over is the file's: nothing was checked
+        raise step.wrong(f"ONNX cannot say how it is computed: {why}") from why
     body = onnx.FunctionProto()
     body.ParseFromString(text)
     if not body.node:

@@ -73,12 +73,13 @@ def pool(step: Step) -> Sequence[str]:
 def lp_pool(step: Step) -> Sequence[str]:
     """LpPool: the p-th root of the sum of |x|^p in each window, by a convolution of ones."""
     kernel, p, shape = step.integers("kernel_shape"), step.integer("p", 2), step.shape()
-    if kernel is None or len(kernel) != len(shape) - 2 or p < 1:
+    if kernel is None or len(kernel) != len(shape) - 2 or min(kernel) < 1 or p < 1:
         raise step.wrong(f"kernel_shape {kernel} or p {p} does not fit input shape {shape}")
     strides, dilations = _ints(step, "strides", kernel), _ints(step, "dilations", kernel)
     pads = explicit_pads(step, kernel, strides, dilations)
     if step.integer("ceil_mode", 0):
         raise NotHandledError("its ceil_mode is set")
+    step.check_size("float32", (shape[1], 1, *kernel))
     ones = step.const(np.ones((shape[1], 1, *kernel), np.float32), "ones")
     attrs = {"strides": strides, "dilations": dilations, "pads": pads, "group": shape[1]}
     return [_root(step, step.emit("Conv", [_power(step, p), ones], attrs), p)]
