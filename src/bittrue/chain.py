@@ -22,7 +22,7 @@ from bittrue.contract.preprocess import (
 )
 from bittrue.contract.tensor import Contract
 from bittrue.engines.runner import Runner
-from bittrue.errors import UsageError
+from bittrue.errors import UnsupportedError, UsageError
 from bittrue.graph.model import Graph
 from bittrue.passes.history import history_to_json
 from bittrue.quant.calibrate import Run, Sample, samples_from
@@ -446,13 +446,19 @@ def compile(network: Network, *, vectors: int = DEFAULT_VECTORS) -> Network:
         "source": {"name": network.source.name, "sha256": network.source.sha256},
     }
     told = {} if network.history is None else {"history": history_to_json(network.history)}
-    program = compile_graph(
-        network.quantized,
-        name=network.name,
-        inputs=stage_contract(network, "fp_optimized").inputs,
-        preprocess={name: preprocess_to_json(item) for name, item in network.preprocess.items()},
-        provenance={**provenance, **told},
-    )
+    try:
+        program = compile_graph(
+            network.quantized,
+            name=network.name,
+            inputs=stage_contract(network, "fp_optimized").inputs,
+            preprocess={
+                name: preprocess_to_json(item) for name, item in network.preprocess.items()
+            },
+            provenance={**provenance, **told},
+        )
+    except UnsupportedError as why:
+        why.where = network.source.name  # the file: graphs are often all called "main_graph"
+        raise
     executable = to_bytes(with_vectors(program, vectors))
     return replace(network, executable=executable, provenance=provenance)
 

@@ -72,7 +72,8 @@ def run_node(node: Node, arrays: Arrays) -> Results:
     run = REFERENCE.get(node.op)
     if run is None:
         raise InternalError(f"{node.op} '{node.name}' has no float reference")
-    return run(node, arrays)
+    with np.errstate(all="ignore"):  # NaN and infinities are results, as in ONNX
+        return run(node, arrays)
 
 
 def run_reference(

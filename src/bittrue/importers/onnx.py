@@ -1,4 +1,4 @@
-"""ONNX files, opsets 9 to 22, to a Graph.
+"""ONNX files, opsets 7 to 27, to a Graph.
 
 read_bytes -> parse -> read_source -> cut -> resolve_shapes -> convert each node -> Graph
 """
@@ -10,6 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import onnx
 
@@ -25,7 +26,7 @@ from bittrue.errors import (
 )
 from bittrue.graph.model import Graph, Shape
 from bittrue.importers.onnx_build import Builder, NotHandledError, Step
-from bittrue.importers.onnx_constants import check_constants
+from bittrue.importers.onnx_constants import check_attrs, check_constants
 from bittrue.importers.onnx_cut import cut, cut_points, end_tensors, start_tensors
 from bittrue.importers.onnx_file import parse, read_bytes
 from bittrue.importers.onnx_inputs import OPTION, check_types, resolve_shapes
@@ -80,9 +81,24 @@ def import_onnx(
     """
     data, path, folder = read_bytes(source)
     path = label or path
+    try:
+        return _imported(data, path, folder, dict(input_shapes or {}), start, end)
+    except ModelError as why:
+        if path not in why.where:  # whoever reads the message has many files
+            why.where = f"{path}: {why.where}" if why.where else path
+        raise
+
+
+def _imported(
+    data: bytes,
+    path: str,
+    folder: Path | None,
+    shapes: Mapping[str, Shape],
+    start: Sequence[str],
+    end: Sequence[str],
+) -> Graph:
     model = parse(data, path)
     whole = read_source(model, path, folder)
-    shapes = dict(input_shapes or {})
     ends = end_tensors(whole, end) if end else whole.outputs
     starts = _starts(model, whole, start_tensors(whole, start), shapes)
     part = cut(whole, starts, ends) if start or end else whole
@@ -250,6 +266,15 @@ class _Run:
             if reason or not self._known(node):
                 self._guess(node)
 
+    def _convert_inner(self, nodes: Sequence[SourceNode]) -> str:
+        """Convert nodes in the place of another; return why one of them cannot be."""
+        for node in nodes:
+            reason = self._convert_node(node)
+            if reason or not self._known(node):
+                what = reason or "it reads what is not handled"
+                return f"its inner {node.op} '{node.name}': {what}"
+        return ""
+
     def _known(self, node: SourceNode) -> bool:
         built = self.builder
         found = (built.find(name) for name in node.inputs if name)
@@ -267,7 +292,8 @@ class _Run:
             return ""
         if node.op not in READERS and self.builder.sequences.keys() & set(node.inputs):
             return "it reads a sequence of tensors"
-        step = Step(self.builder, node, self.source.opset)
+        check_attrs(node)
+        step = Step(self.builder, node, self.source.opset, self._convert_inner)
         try:
             _run_converter(row.convert, step)
         except NotHandledError as why:

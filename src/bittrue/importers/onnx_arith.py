@@ -1,4 +1,4 @@
-"""Converters of arithmetic: elementwise operators, products, reductions, normalisations."""
+"""Converters of arithmetic: elementwise operators, truth values, reductions."""
 
 from __future__ import annotations
 
@@ -65,16 +65,27 @@ def _cast_to(step: Step, wanted: str) -> Sequence[str]:
 
 
 def clip(step: Step) -> Sequence[str]:
-    """Clip with constant bounds, which are attributes before opset 11."""
+    """Clip; computed bounds make it a Max and a Min. They are attributes before opset 11."""
     if step.opset < 11:
         bounds = {name: step.node.attrs.get(name) for name in ("min", "max")}
         return [step.emit("Clip", [step.x()], bounds)]
-    bounds = {
-        name: _scalar(step, index, f"its bound {name!r}")
-        for index, name in ((1, "min"), (2, "max"))
-        if step.has(index)
-    }
+    given = [index for index in (1, 2) if step.has(index)]
+    if not all(step.x(index) in step.builder.constants for index in given):
+        return [_clip_computed(step)]
+    bounds = {("", "min", "max")[i]: _scalar(step, i, f"bound {i}") for i in given}
     return [step.emit("Clip", [step.x()], bounds)]
+
+
+def _clip_computed(step: Step) -> str:
+    result = step.x()
+    for index, op in ((1, "Max"), (2, "Min")):
+        if step.has(index):
+            if prod(step.shape(index)) != 1:
+                raise step.wrong(f"a bound must be one number, not {step.shape(index)}")
+            bound = step.emit("Reshape", [step.x(index)], {"shape": ()})
+            result = step.emit(op, [result, bound], {})
+    step.shape()
+    return result
 
 
 def _scalar(step: Step, index: int, what: str) -> float:
@@ -94,11 +105,71 @@ def power(step: Step) -> Sequence[str]:
 
 
 def modulo(step: Step) -> Sequence[str]:
-    """Mod: the canonical one takes the sign that ONNX means for floats and for whole numbers."""
-    floats = step.dtype() in FLOATS
-    if bool(step.integer("fmod", 0)) != floats:
-        raise NotHandledError("fmod of whole numbers takes the sign of the dividend")
-    return [step.emit("Mod", [step.x(), step.x(1)], {})]
+    """Mod: the canonical one takes the sign that ONNX means for floats and for whole numbers.
+
+    With fmod, whole numbers take the dividend's sign: a - b * trunc(a / b).
+    """
+    floats, fmod = step.dtype() in FLOATS, bool(step.integer("fmod", 0))
+    if floats and not fmod:
+        raise step.wrong("a Mod of floats must have fmod=1")
+    a, b = step.x(), step.x(1)
+    if fmod == floats:
+        return [step.emit("Mod", [a, b], {})]
+    whole = step.emit("Mul", [step.emit("Div", [a, b], {}), b], {})
+    return [step.emit("Sub", [a, whole], {})]
+
+
+def swish(step: Step) -> Sequence[str]:
+    """Swish: x * sigmoid(alpha * x)."""
+    x, alpha = step.x(), step.number("alpha", 1.0)
+    inner = x if alpha == 1.0 else step.emit("Mul", [x, number(step, alpha)], {})
+    return [step.emit("Mul", [x, step.emit("Sigmoid", [inner], {})], {})]
+
+
+def shrink(step: Step) -> Sequence[str]:
+    """Shrink: x + bias below -lambd, x - bias above lambd, 0 between."""
+    x, bias, limit = step.x(), step.number("bias", 0.0), step.number("lambd", 0.5)
+    zero = number(step, 0.0)
+    above = step.emit("Greater", [x, number(step, limit)], {})
+    below = step.emit("Less", [x, number(step, -limit)], {})
+    lowered = step.emit("Sub", [x, number(step, bias)], {})
+    raised = step.emit("Add", [x, number(step, bias)], {})
+    rest = step.emit("Where", [below, raised, zero], {})
+    return [step.emit("Where", [above, lowered, rest], {})]
+
+
+def tangent(step: Step) -> Sequence[str]:
+    """Tan: sin / cos."""
+    x = step.x()
+    return [step.emit("Div", [step.emit("Sin", [x], {}), step.emit("Cos", [x], {})], {})]
+
+
+def number(step: Step, value: float) -> str:
+    """Return a constant scalar of the first input's type."""
+    return step.const(np.asarray(value, step.dtype()), "number")
+
+
+# --- truth values ----------------------------------------------------------------------------
+
+
+def exclusive_or(step: Step) -> Sequence[str]:
+    """Xor: not equal."""
+    return [step.emit("Not", [step.emit("Equal", [step.x(), step.x(1)], {})], {})]
+
+
+def is_nan(step: Step) -> Sequence[str]:
+    """IsNaN: what is not equal to itself."""
+    return [step.emit("Not", [step.emit("Equal", [step.x(), step.x()], {})], {})]
+
+
+def is_inf(step: Step) -> Sequence[str]:
+    """IsInf of either sign or of both."""
+    low, high = step.integer("detect_negative", 1), step.integer("detect_positive", 1)
+    x = step.emit("Abs", [step.x()], {}) if low and high else step.x()
+    if not low and not high:
+        never = step.emit("Not", [step.emit("Equal", [x, x], {})], {})
+        return [step.emit("And", [never, step.emit("Equal", [x, x], {})], {})]
+    return [step.emit("Equal", [x, number(step, np.inf if high else -np.inf)], {})]
 
 
 def chain(op: str) -> Convert:
@@ -115,16 +186,6 @@ def chain(op: str) -> Convert:
         return [result]
 
     return convert
-
-
-# --- products --------------------------------------------------------------------------------
-
-
-def batch_norm(step: Step) -> Sequence[str]:
-    """BatchNormalization with stored statistics."""
-    if step.integer("training_mode", 0) or any(step.wanted(index) for index in range(1, 5)):
-        raise NotHandledError("it is in training mode; export the network in eval mode")
-    return direct(step)
 
 
 # --- along axes ------------------------------------------------------------------------------
@@ -157,15 +218,18 @@ def reduction(axes_input_since: int, op: str = "", before: str = "", after: str 
         axes = reduced_axes(step, axes_input_since)
         x = step.x()
         if axes is None:
-            if before or after:
-                raise NotHandledError("it reduces nothing (noop_with_empty_axes)")
-            return [x]
+            axes = ()
+            if not before and not after:
+                return [x]
         if before == "square":
             x = step.emit("Mul", [x, x], {})
         elif before:
             x = step.emit(before, [x], {})
         keep = step.integer("keepdims", 1)
-        result = step.emit(op or step.node.op, [x], {"axes": axes, "keepdims": int(bool(keep))})
+        result = x
+        if axes:
+            over = {"axes": axes, "keepdims": int(bool(keep))}
+            result = step.emit(op or step.node.op, [x], over)
         return [step.emit(after, [result], {}) if after else result]
 
     return convert
@@ -193,52 +257,35 @@ def extremum_index(step: Step) -> Sequence[str]:
     return [step.emit(step.node.op, [step.x()], attrs)]
 
 
-# --- normalisations, written out ---------------------------------------------------------------
-
-
-def layer_norm(step: Step) -> Sequence[str]:
-    """LayerNormalization: (x - mean) / sqrt(variance + epsilon) * scale + bias."""
-    if step.wanted(1) or step.wanted(2):
-        raise NotHandledError("its second or third output is used")
-    rank = len(step.shape())
-    axes = tuple(range(step.axis(-1, rank), rank))
-    result = _standardised(step, step.x(), axes)
-    result = step.emit("Mul", [result, step.x(1)], {})
-    return [step.emit("Add", [result, step.x(2)], {}) if step.has(2) else result]
-
-
-def instance_norm(step: Step) -> Sequence[str]:
-    """InstanceNormalization: each channel of each sample by its own mean and variance."""
-    result = _standardised(step, step.x(), tuple(range(2, len(step.shape()))))
-    return [_per_channel(step, result)]
-
-
-def group_norm(step: Step) -> Sequence[str]:
-    """GroupNormalization with a scale a channel (opset 21)."""
-    shape, groups = step.shape(), step.integer("num_groups")
-    if len(shape) < 2 or groups < 1 or shape[1] % groups:
-        raise step.wrong(f"{groups} groups do not divide the channels of {shape}")
-    rows = step.emit(
-        "Reshape", [step.x()], {"shape": (shape[0], groups, prod(shape[1:]) // groups)}
-    )
-    result = _standardised(step, rows, (2,))
-    return [_per_channel(step, step.emit("Reshape", [result], {"shape": shape}))]
-
-
-def _standardised(step: Step, x: str, axes: tuple[int, ...]) -> str:
+def log_sum_exp(step: Step) -> Sequence[str]:
+    """ReduceLogSumExp: m + log(sum of exp(x - m)), m the maximum, so that nothing overflows."""
+    axes, x = reduced_axes(step, 18), step.x()
+    if not axes:
+        return [x]
     over = {"axes": axes, "keepdims": 1}
-    centred = step.emit("Sub", [x, step.emit("ReduceMean", [x], over)], {})
-    square = step.emit("Mul", [centred, centred], {})
-    variance = step.emit("ReduceMean", [square], over)
-    epsilon = step.const(np.asarray(step.number("epsilon", 1e-5), np.float32), "epsilon")
-    deviation = step.emit("Sqrt", [step.emit("Add", [variance, epsilon], {})], {})
-    return step.emit("Div", [centred, deviation], {})
+    greatest = step.emit("ReduceMax", [x], over)
+    powers = step.emit("Exp", [step.emit("Sub", [x, greatest], {})], {})
+    rest = step.emit("Log", [step.emit("ReduceSum", [powers], over)], {})
+    result = step.emit("Add", [greatest, rest], {})
+    if step.integer("keepdims", 1):
+        return [result]
+    kept = tuple(n for axis, n in enumerate(step.shape()) if axis not in axes)
+    return [step.emit("Reshape", [result], {"shape": kept})]
 
 
-def _per_channel(step: Step, x: str) -> str:
-    """Return x * scale + bias along axis 1, both inputs of shape [C]."""
-    column = (-1,) + (1,) * (len(step.shape()) - 2)
-    sizes = [tuple(prod(step.shape(index)) if n < 0 else n for n in column) for index in (1, 2)]
-    scale = step.emit("Reshape", [step.x(1)], {"shape": sizes[0]})  # [C, 1, ...]
-    bias = step.emit("Reshape", [step.x(2)], {"shape": sizes[1]})
-    return step.emit("Add", [step.emit("Mul", [x, scale], {}), bias], {})
+def hard_max(step: Step) -> Sequence[str]:
+    """Hardmax: 1 at the first greatest element along the axis; before opset 13 over all behind."""
+    shape, old = step.shape(), step.opset < 13
+    axis = step.axis(1 if old else -1, len(shape), limit=int(old))
+    x, sizes = step.x(), shape
+    if old and (axis == len(shape) or prod(shape[axis + 1 :]) != 1):
+        sizes = (prod(shape[:axis]), prod(shape[axis:]))
+        x, axis = step.emit("Reshape", [x], {"shape": sizes}), 1  # [before, from axis on]
+    attrs = {"axis": axis, "keepdims": 1, "select_last_index": 0}
+    place = step.emit("ArgMax", [x], attrs)
+    column = (-1,) + (1,) * (len(sizes) - axis - 1)
+    step.check_size("int64", (sizes[axis],))
+    counted = step.const(np.arange(sizes[axis]).reshape(column), "places")
+    hit = step.emit("Equal", [place, counted], {})
+    result = step.emit("Cast", [hit], {"to": step.dtype()})
+    return [result if sizes == shape else step.emit("Reshape", [result], {"shape": shape})]

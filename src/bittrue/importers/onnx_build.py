@@ -7,7 +7,7 @@ Those values then get the source's tensor names; what already had a name becomes
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -57,9 +57,11 @@ class Builder:
         self.values[name] = Value(name, array.dtype.name, array.shape, origin)
         self.constants[name] = array
 
-    def alias(self, name: str, target: str) -> None:
-        """Let a source's tensor be the same as a value that is there."""
+    def alias(self, name: str, target: str, *, inner: bool = False) -> None:
+        """Let a source's tensor be the same as a value that is there; an inner one is no origin."""
         self.aliases[name] = target
+        if inner:
+            return
         value = self.values[target]
         self.values[target] = replace(value, origin=(*value.origin, name))
 
@@ -152,11 +154,13 @@ class Step:
         builder: The graph so far.
         node: The source's node.
         opset: Version of the operator set that the node is written in.
+        run: Converts other nodes in its place, and returns why they cannot be; empty when done.
     """
 
     builder: Builder
     node: SourceNode
     opset: int
+    run: Callable[[Sequence[SourceNode]], str]
     emitted: list[Node] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
 
@@ -306,7 +310,7 @@ class Step:
             tuple(trimmed),
             tuple(self._temporary(op) for _ in range(count)),
             complete_attrs(op, attrs, where=where),
-            (self.node.name,),
+            (self.node.inside or self.node.name,),
         )
         results = infer_values(node, self.builder.values)
         for value in results:
@@ -339,13 +343,16 @@ class Step:
         for old, new in names.items():
             self._promote(old, new)
         for output, result in same.items():
-            self.builder.alias(output, names.get(result, result))
+            inner = bool(self.node.inside)
+            self.builder.alias(output, names.get(result, result), inner=inner)
         self._add_nodes(names)
 
     def _promote(self, old: str, new: str) -> None:
         builder = self.builder
         value = builder.values.pop(old)
-        builder.values[new] = replace(value, name=new, origin=(new, *value.origin))
+        # Only tensors of the main graph can be asked for in the file.
+        own = () if self.node.inside else (new,)
+        builder.values[new] = replace(value, name=new, origin=(*own, *value.origin))
         if old in builder.constants:
             builder.constants[new] = builder.constants.pop(old)
 

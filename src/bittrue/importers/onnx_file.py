@@ -11,8 +11,8 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped,u
 from bittrue.errors import DataError, FormatError, UnsupportedError
 from bittrue.importers.foreign import refuse_folder, refuse_others
 
-OPSET_MIN = 9
-OPSET_MAX = 22
+OPSET_MIN = 7
+OPSET_MAX = 27
 #: Protobuf's own limit of one message.
 SIZE_MAX = 2**31 - 1
 DEFAULT_DOMAINS = ("", "ai.onnx")
@@ -54,7 +54,7 @@ def parse(data: bytes, path: str) -> onnx.ModelProto:
 
     Raises:
         FormatError: if they are no ONNX model; the message says what they are where that is known.
-        UnsupportedError: if its operator set is not in 9 to 22.
+        UnsupportedError: if its operator set is not in 7 to 27.
     """
     refuse_others(data, path)
     try:
@@ -85,7 +85,7 @@ def check_opset(model: onnx.ModelProto, path: str) -> None:
     """Refuse a model whose operator set has rules that nobody here has read.
 
     Raises:
-        UnsupportedError: if it is not in 9 to 22.
+        UnsupportedError: if it is not in 7 to 27.
     """
     opset = opset_of(model)
     if not OPSET_MIN <= opset <= OPSET_MAX:

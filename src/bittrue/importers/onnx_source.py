@@ -22,24 +22,6 @@ from bittrue.dtypes import BY_ONNX, DTYPES
 from bittrue.errors import FormatError
 from bittrue.importers.onnx_file import DEFAULT_DOMAINS, opset_of, parse, read_bytes
 
-
-@dataclass(frozen=True, slots=True)
-class Subgraph:
-    """An attribute that is a graph, of which only the operators in it are known, at any depth."""
-
-    ops: frozenset[str]
-
-
-AttrValue = (
-    Subgraph
-    | int
-    | float
-    | str
-    | np.ndarray
-    | tuple[int, ...]
-    | tuple[float, ...]
-    | tuple[str, ...]
-)
 Dims = tuple[int | str, ...]
 
 _log = logging.getLogger(__name__)
@@ -55,7 +37,18 @@ STAND_INS = {
 
 @dataclass(frozen=True, slots=True)
 class SourceNode:
-    """One node of an ONNX file; `name` is unique, made from operator and position where absent."""
+    """One node of an ONNX file.
+
+    Args:
+        name: Unique; made from operator and position where the file has none.
+        op: ONNX's name of the operator.
+        domain: Empty for ONNX's own.
+        inputs: Tensors; behind them those that only its subgraphs read.
+        outputs: Tensors.
+        attrs: By name.
+        inside: The node of the main graph that this one was put in the place of; empty for one
+            that stands in the main graph itself.
+    """
 
     name: str
     op: str
@@ -63,6 +56,46 @@ class SourceNode:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attrs: Mapping[str, AttrValue]
+    inside: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Subgraph:
+    """A branch of an If, or the body of an operator that ONNX defines by others.
+
+    Args:
+        nodes: In an order in which they can run.
+        outputs: Tensor names.
+        constants: By name; a text is the name of a type that bittrue does not read.
+    """
+
+    nodes: tuple[SourceNode, ...]
+    outputs: tuple[str, ...]
+    constants: Mapping[str, np.ndarray | str]
+
+    @property
+    def ops(self) -> frozenset[str]:
+        """The operators in it, at any depth."""
+        inner = [v.ops for n in self.nodes for v in n.attrs.values() if isinstance(v, Subgraph)]
+        return frozenset(node.op for node in self.nodes).union(*inner)
+
+    def captured(self) -> tuple[str, ...]:
+        """Return the tensors that it reads and does not make."""
+        made = {name for node in self.nodes for name in node.outputs} | set(self.constants) | {""}
+        read = [name for node in self.nodes for name in node.inputs] + list(self.outputs)
+        return tuple(dict.fromkeys(name for name in read if name not in made))
+
+
+AttrValue = (
+    int
+    | float
+    | str
+    | np.ndarray
+    | Subgraph
+    | tuple[int, ...]
+    | tuple[float, ...]
+    | tuple[str, ...]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,16 +153,7 @@ def read_source(model: onnx.ModelProto, path: str, folder: Path | None) -> Sourc
         FormatError: if the graph breaks ONNX's rules or external data is missing.
     """
     graph = model.graph
-    arrays: dict[str, np.ndarray | str] = {
-        tensor.name: read_tensor(tensor, path, folder) for tensor in graph.initializer
-    }
-    arrays.update({row.values.name: "sparse tensor" for row in graph.sparse_initializer})
-    nodes: list[SourceNode] = []
-    for node in _named(graph.node, path, folder):
-        if node.op == "Constant" and node.domain == "" and len(node.outputs) == 1:
-            arrays[node.outputs[0]] = _constant(node)
-        else:
-            nodes.append(node)
+    nodes, arrays = _parts(graph, path, folder)
     _note_stand_ins(arrays)
     source = Source(
         name=graph.name or "network",
@@ -144,6 +168,37 @@ def read_source(model: onnx.ModelProto, path: str, folder: Path | None) -> Sourc
     return _sorted(source)
 
 
+def _parts(
+    graph: onnx.GraphProto, path: str, folder: Path | None
+) -> tuple[list[SourceNode], dict[str, np.ndarray | str]]:
+    """Return a graph's nodes without Constants, and its constants; a text is a type's name."""
+    arrays: dict[str, np.ndarray | str] = {
+        tensor.name: read_tensor(tensor, path, folder) for tensor in graph.initializer
+    }
+    arrays.update({row.values.name: _dense(row, path, folder) for row in graph.sparse_initializer})
+    nodes: list[SourceNode] = []
+    for node in _named(graph.node, path, folder):
+        if node.op == "Constant" and node.domain == "" and len(node.outputs) == 1:
+            arrays[node.outputs[0]] = _constant(node)
+        else:
+            nodes.append(node)
+    return nodes, arrays
+
+
+def read_subgraph(graph: onnx.GraphProto, path: str, folder: Path | None) -> Subgraph:
+    """Return a graph inside a node.
+
+    Raises:
+        FormatError: if it breaks ONNX's rules or external data is missing.
+    """
+    nodes, arrays = _parts(graph, path, folder)
+    outputs = tuple(row.name for row in graph.output)
+    raw = Subgraph(tuple(nodes), outputs, arrays)
+    inputs = {row.name for row in graph.input}
+    ready = _in_order(raw.nodes, {"", *raw.captured(), *arrays, *inputs}, path)
+    return replace(raw, nodes=ready)
+
+
 def self_contained(source: str | os.PathLike[str]) -> bytes:
     """Return an ONNX file's bytes with its external data moved inside, so they stand alone.
 
@@ -153,7 +208,7 @@ def self_contained(source: str | os.PathLike[str]) -> bytes:
     Raises:
         FormatError: if it is no ONNX file, its data is missing, or both are too long together.
         DataError: if the file cannot be read.
-        UnsupportedError: if its opset is not in 9 to 22.
+        UnsupportedError: if its opset is not in 7 to 27.
     """
     data, path, folder = read_bytes(source)
     model = parse(data, path)
@@ -258,6 +313,33 @@ def _inside(folder: Path, location: str, name: str, path: str) -> Path:
     )
 
 
+#: No constant of a network is longer; a sparse one says little and may claim much.
+DENSE_MAX = 2**28
+
+
+def _dense(tensor: onnx.SparseTensorProto, path: str, folder: Path | None) -> np.ndarray | str:
+    """Return a sparse tensor as an array: values at flat indices or at rows of coordinates.
+
+    Raises:
+        FormatError: if its parts contradict each other or it is too long.
+    """
+    values = read_tensor(tensor.values, path, folder)
+    places = read_tensor(tensor.indices, path, folder)
+    if isinstance(values, str) or isinstance(places, str):
+        return f"sparse tensor of {values if isinstance(values, str) else places}"
+    shape, name = tuple(tensor.dims), tensor.values.name
+    if min(shape, default=1) < 1 or math.prod(shape) > DENSE_MAX or places.dtype.kind not in "iu":
+        raise FormatError(f"sparse constant {name!r} has the shape {list(shape)}", path=path)
+    rows = places.reshape(-1, 1) if places.ndim == 1 else places
+    limits = (math.prod(shape),) if places.ndim == 1 else shape
+    legal = rows.ndim == 2 and rows.shape == (values.size, len(limits))
+    if not legal or (rows < 0).any() or (rows >= np.asarray(limits)).any():
+        raise FormatError(f"sparse constant {name!r} has indices outside its shape", path=path)
+    flat = np.zeros(limits, values.dtype)
+    flat[tuple(rows.T)] = values.reshape(-1)
+    return flat.reshape(shape)
+
+
 def _whole(text: str, what: str, name: str, path: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 18:
         raise FormatError(f"external data of {name!r} has the {what} {text!r}", path=path)
@@ -268,7 +350,7 @@ def _constant(node: SourceNode) -> np.ndarray | str:
     types = {"value_float": "float32", "value_floats": "float32"}
     types |= {"value_int": "int64", "value_ints": "int64"}
     for key, value in node.attrs.items():
-        if key == "value" and isinstance(value, np.ndarray):
+        if key in ("value", "sparse_value") and isinstance(value, np.ndarray):
             return value
         if key in types and not isinstance(value, str):
             return np.asarray(value, types[key])
@@ -307,9 +389,14 @@ def _named(
         taken.add(name)
         attrs = {row.name: _attr(row, path, folder) for row in proto.attribute}
         domain = "" if proto.domain in DEFAULT_DOMAINS else proto.domain
-        yield SourceNode(
-            name, proto.op_type, domain, tuple(proto.input), tuple(proto.output), attrs
-        )
+        inner = [
+            name
+            for value in attrs.values()
+            if isinstance(value, Subgraph)
+            for name in value.captured()
+        ]
+        inputs = (*proto.input, *(n for n in dict.fromkeys(inner) if n not in proto.input))
+        yield SourceNode(name, proto.op_type, domain, inputs, tuple(proto.output), attrs)
 
 
 def _attr(proto: onnx.AttributeProto, path: str, folder: Path | None) -> AttrValue:
@@ -329,18 +416,11 @@ def _attr(proto: onnx.AttributeProto, path: str, folder: Path | None) -> AttrVal
         return tuple(bytes(item).decode("utf-8", "replace") for item in proto.strings)
     if proto.type == kinds.TENSOR:
         return read_tensor(proto.t, path, folder)
-    if proto.type in (kinds.GRAPH, kinds.GRAPHS):
-        return Subgraph(frozenset(_ops((proto.g, *proto.graphs))))
+    if proto.type == kinds.SPARSE_TENSOR:
+        return _dense(proto.sparse_tensor, path, folder)
+    if proto.type == kinds.GRAPH:
+        return read_subgraph(proto.g, path, folder)
     return "an unknown attribute"
-
-
-def _ops(graphs: Iterable[onnx.GraphProto]) -> Iterable[str]:
-    waiting = list(graphs)
-    while waiting:
-        for node in waiting.pop().node:
-            yield node.op_type
-            for row in node.attribute:
-                waiting += [row.g, *row.graphs]
 
 
 def _input(proto: onnx.ValueInfoProto) -> SourceInput:

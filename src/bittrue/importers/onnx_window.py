@@ -9,6 +9,7 @@ import numpy as np
 
 from bittrue.graph.model import Shape
 from bittrue.graph.ops import COORDINATE_MODES
+from bittrue.importers.onnx_arith import number
 from bittrue.importers.onnx_build import NotHandledError, Step
 
 Ints = tuple[int, ...]
@@ -38,7 +39,7 @@ def conv_transpose(step: Step) -> Sequence[str]:
     kernel = _kernel_of_weights(step)
     strides, dilations = _ints(step, "strides", kernel), _ints(step, "dilations", kernel)
     extra = step.integers("output_padding") or (0,) * len(kernel)
-    pads = _transposed_pads(step, kernel, strides, dilations, extra)
+    pads, extra = _transposed_pads(step, kernel, strides, dilations, extra)
     attrs = {
         "strides": strides,
         "dilations": dilations,
@@ -67,6 +68,42 @@ def pool(step: Step) -> Sequence[str]:
     if step.node.op == "AveragePool":
         attrs["count_include_pad"] = int(bool(step.integer("count_include_pad", 0)))
     return [step.emit(step.node.op, [step.x()], attrs)]
+
+
+def lp_pool(step: Step) -> Sequence[str]:
+    """LpPool: the p-th root of the sum of |x|^p in each window, by a convolution of ones."""
+    kernel, p, shape = step.integers("kernel_shape"), step.integer("p", 2), step.shape()
+    if kernel is None or len(kernel) != len(shape) - 2 or min(kernel) < 1 or p < 1:
+        raise step.wrong(f"kernel_shape {kernel} or p {p} does not fit input shape {shape}")
+    strides, dilations = _ints(step, "strides", kernel), _ints(step, "dilations", kernel)
+    pads = explicit_pads(step, kernel, strides, dilations)
+    if step.integer("ceil_mode", 0):
+        raise NotHandledError("its ceil_mode is set")
+    step.check_size("float32", (shape[1], 1, *kernel))
+    ones = step.const(np.ones((shape[1], 1, *kernel), np.float32), "ones")
+    attrs = {"strides": strides, "dilations": dilations, "pads": pads, "group": shape[1]}
+    return [_root(step, step.emit("Conv", [_power(step, p), ones], attrs), p)]
+
+
+def global_lp_pool(step: Step) -> Sequence[str]:
+    """GlobalLpPool: the same over each whole channel."""
+    p, axes = step.integer("p", 2), tuple(range(2, len(step.shape())))
+    over = {"axes": axes, "keepdims": 1}
+    return [_root(step, step.emit("ReduceSum", [_power(step, p)], over), p)]
+
+
+def _power(step: Step, p: int) -> str:
+    """Return |x|^p."""
+    if p == 2:
+        return step.emit("Mul", [step.x(), step.x()], {})
+    size = step.emit("Abs", [step.x()], {})
+    return size if p == 1 else step.emit("Pow", [size, number(step, p)], {})
+
+
+def _root(step: Step, x: str, p: int) -> str:
+    if p == 1:
+        return x
+    return step.emit("Sqrt", [x], {}) if p == 2 else step.emit("Pow", [x, number(step, 1 / p)], {})
 
 
 def _kernel_of_weights(step: Step) -> Ints:
@@ -123,14 +160,19 @@ def _halves(step: Step, totals: Ints, *, upper: bool) -> Ints:
     return lesser + greater if upper else greater + lesser
 
 
-def _transposed_pads(step: Step, kernel: Ints, strides: Ints, dilations: Ints, extra: Ints) -> Ints:
-    """Return the padding of a transposed convolution (ONNX, ConvTranspose, output_shape)."""
+def _transposed_pads(
+    step: Step, kernel: Ints, strides: Ints, dilations: Ints, extra: Ints
+) -> tuple[Ints, Ints]:
+    """Return padding and output padding of a transposed convolution (ONNX, output_shape).
+
+    Where the wanted shape is larger than the windows reach, the rest is output padding.
+    """
     mode, sizes = step.text("auto_pad", "NOTSET"), step.shape()[2:]
     wanted = step.integers("output_shape")
     if wanted is None and mode == "NOTSET":
-        return _given_pads(step, kernel)
+        return _given_pads(step, kernel), extra
     if wanted is None and mode == "VALID":
-        return (0,) * (2 * len(kernel))
+        return (0,) * (2 * len(kernel)), extra
     if wanted is None:
         wanted = tuple(size * stride for size, stride in zip(sizes, strides, strict=True))
     wanted = wanted[-len(kernel) :]
@@ -142,9 +184,9 @@ def _transposed_pads(step: Step, kernel: Ints, strides: Ints, dilations: Ints, e
             sizes, kernel, strides, dilations, extra, wanted, strict=True
         )
     )
-    if min(totals) < 0:
-        raise NotHandledError(f"its output_shape {wanted} is larger than its windows reach")
-    return _halves(step, totals, upper=mode == "SAME_UPPER")
+    more = tuple(given + max(0, -total) for given, total in zip(extra, totals, strict=True))
+    inside = tuple(max(0, total) for total in totals)
+    return _halves(step, inside, upper=mode == "SAME_UPPER"), more
 
 
 # --- resampling ------------------------------------------------------------------------------
@@ -172,8 +214,6 @@ def resize(step: Step) -> Sequence[str]:
     """Resize of opset 11 and later, to constant scales or sizes."""
     if step.integer("antialias", 0):
         raise NotHandledError("it is antialiased")
-    if step.text("keep_aspect_ratio_policy", "stretch") != "stretch":
-        raise NotHandledError("it keeps the aspect ratio")
     coordinates = step.text("coordinate_transformation_mode", "half_pixel")
     if coordinates not in COORDINATE_MODES:
         raise NotHandledError(f"its coordinate_transformation_mode is {coordinates!r}")
@@ -204,11 +244,30 @@ def _resize_target(step: Step) -> tuple[Shape, tuple[float, ...]]:
     sizes = step.whole(3, "its sizes") if step.has(3) else ()
     if len(sizes) != len(axes) or min(sizes) < 1 or min(shape) < 1:
         raise step.wrong(f"sizes {sizes} do not fit input shape {shape}")
+    policy = step.text("keep_aspect_ratio_policy", "stretch")
+    if policy != "stretch":
+        return _of_one_scale(step, front, sizes, policy)
     out = list(shape)
     for axis, size in zip(front, sizes, strict=True):
         out[axis] = size
     ratios = [float(np.float32(n) / np.float32(m)) for n, m in zip(out, shape, strict=True)]
     return tuple(out), tuple(ratios)
+
+
+def _of_one_scale(
+    step: Step, axes: Sequence[int], sizes: Ints, policy: str
+) -> tuple[Shape, tuple[float, ...]]:
+    """Return shape and scales where all axes get the least or the greatest of their scales."""
+    if policy not in ("not_larger", "not_smaller"):
+        raise step.wrong(f"keep_aspect_ratio_policy is {policy!r}")
+    out = list(step.shape())
+    ratios = [size / out[axis] for axis, size in zip(axes, sizes, strict=True)]
+    scale = min(ratios) if policy == "not_larger" else max(ratios)
+    scales = [1.0] * len(out)
+    for axis in axes:
+        out[axis] = int(np.floor(out[axis] * scale + 0.5))  # halves go up (ONNX, Resize)
+        scales[axis] = float(np.float32(scale))
+    return tuple(out), tuple(scales)
 
 
 def _scales(step: Step, index: int, axes: Sequence[int]) -> tuple[float, ...]:

@@ -138,9 +138,11 @@ class _Rows:
 
     def _grow(self, largest: F64) -> None:
         bins = self._counts.shape[1]
+        counted = self._counts.any()  # at the first sample there is nothing to join
         while (short := self.reach <= largest).any():
-            pairs = self._counts[short].reshape(-1, bins // 2, 2).sum(axis=2)
-            self._counts[short] = np.pad(pairs, ((0, 0), (bins // 4, bins // 4)))
+            if counted:
+                pairs = self._counts[short].reshape(-1, bins // 2, 2).sum(axis=2)
+                self._counts[short] = np.pad(pairs, ((0, 0), (bins // 4, bins // 4)))
             self.reach[short] *= 2
 
     def finish(self) -> tuple[TensorStatistics, ...]:
