@@ -115,6 +115,7 @@ def main() -> int:
         rows.append(measure(case, quick=options.quick))
         said = "; ".join(rows[-1].problems) or "all stages"
         print(f"{case.name}: {rows[-1].seconds:.0f} s, {said}", flush=True)
+        print(*_stages(rows[-1]), *_tasks(rows[-1])[1:], sep=" | ", flush=True)
     text = render(rows)
     print(text)
     if not (options.print or options.names or options.quick):

@@ -25,7 +25,7 @@ FRAME = 1024  # samples of sound in a frame
 def lfw() -> np.ndarray:
     """Return 100 faces and 100 other things, uint8 [200, 25, 25]."""
     tiles: np.ndarray = np.load(fetch("lfw_subset.npy"))
-    return np.rint(tiles * 255).astype(np.uint8)
+    return np.asarray(np.rint(tiles * 255), np.uint8)
 
 
 def enlarge(tile: np.ndarray, side: int) -> np.ndarray:
