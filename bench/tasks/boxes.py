@@ -108,7 +108,7 @@ def matches(wanted: np.ndarray, got: np.ndarray) -> int:
 # --- judges --------------------------------------------------------------------------------------
 
 
-def detector(decode: Decode, *, noun: str = "box", classes: Sequence[int] = ()) -> Task:
+def detector(decode: Decode, *, noun: str = "object", classes: Sequence[int] = ()) -> Task:
     """Return the task of a detector.
 
     Args:
