@@ -34,7 +34,7 @@ def _yolox(outputs: Outputs, *, least: float = 0.4) -> np.ndarray:
     return best_class(centres - halves, centres + halves, rows[:, 4:5] * rows[:, 5:], least)
 
 
-def _yolov8(outputs: Outputs, *, least: float = 0.25) -> np.ndarray:
+def _yolov8(outputs: Outputs, *, least: float = 0.2) -> np.ndarray:
     """Decode [1, 4 + classes, A]: centre and size in pixels, scores."""
     rows = only(outputs)[0].T.astype(np.float64)
     halves = rows[:, 2:4] / 2
