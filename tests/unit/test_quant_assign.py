@@ -230,14 +230,14 @@ def test_the_input_of_a_depthwise_convolution_has_a_scale_a_channel() -> None:
     )
 
 
-def test_channels_that_meet_in_sums_have_scales_halfway_to_their_own() -> None:
+def test_channels_that_meet_in_sums_have_scales_a_quarter_of_the_way_to_their_own() -> None:
     low = np.array([0, 0, 0, 0], np.float32)
     high = np.array([0.01, 1, 4, 1000], np.float32)  # the last is cut off by the tensor's range
     whole = params_of_range(0, 4)
     least = np.full(4, 0.03 * float(whole.scale[0]))
     got = params_of_shared_channels(low, high, whole=whole, least=least)
     step = 4 / 255
-    expected = [step * 0.03**0.5, step * 0.25**0.5, step, step]
+    expected = [step * 0.03**0.25, step * 0.25**0.25, step, step]
     np.testing.assert_allclose(got.scale, expected, rtol=1e-6)
     assert got.zero_point == whole.zero_point == 0
 
