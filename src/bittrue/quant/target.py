@@ -136,8 +136,8 @@ def is_depthwise(graph: Graph, node: Node) -> bool:
 def channel_values(graph: Graph) -> set[str]:
     """Return the values whose readers all take one scale a channel at no cost.
 
-    These are depthwise convolutions with constant weights, which fold it into those, and tables
-    whose own result is such a value.
+    These are convolutions with constant weights, which fold it into those, and tables whose own
+    result is such a value and is read by depthwise convolutions alone.
     """
     consumers = graph.consumers()
     found: set[str] = set()
@@ -153,10 +153,20 @@ def channel_values(graph: Graph) -> set[str]:
 
 def _takes_channels(graph: Graph, reader: Node, name: str, found: set[str]) -> bool:
     if reader.op in TABLES:
-        return reader.outputs[0] in found
-    if not is_depthwise(graph, reader) or reader.inputs.count(name) != 1:
+        result = reader.outputs[0]
+        return result in found and separates(graph, result)
+    if reader.op != "Conv" or reader.inputs.count(name) != 1:
         return False
     return len(reader.inputs) < 4 and reader.inputs[1] in graph.constants
+
+
+def separates(graph: Graph, name: str) -> bool:
+    """Return whether every convolution that reads a value, or a table of it, is depthwise."""
+    readers = graph.consumers()[name]
+    return all(
+        separates(graph, reader.outputs[0]) if reader.op in TABLES else is_depthwise(graph, reader)
+        for reader in readers
+    )
 
 
 def _is_number(word: str) -> bool:

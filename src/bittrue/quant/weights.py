@@ -53,10 +53,7 @@ def quantize_weights(
     array = graph.constants[node.inputs[1]].astype(np.float64)
     folded = given.scale if given.per_channel else None
     if folded is not None:
-        repeats = array.shape[0] // folded.size
-        array = array * np.repeat(folded.astype(np.float64), repeats).reshape(
-            -1, *[1] * (array.ndim - 1)
-        )
+        array = array * spread_over(folded, array.shape)
     rows = to_rows(node, array)  # [O, inputs, taps]
     bias = graph.constants.get(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None
     step = 1.0 if folded is not None else float(given.scale[0])
@@ -65,6 +62,19 @@ def quantize_weights(
     shift = max(float(given.zero_point), float(np.abs(offset).max(initial=0.0)))
     codes, scale = _fit(rows, least, shift, rounding)
     return WeightCodes(from_rows(node, codes, array.shape), scale, folded)
+
+
+def spread_over(input_scale: NDArray[np.float32], shape: tuple[int, ...]) -> F64:
+    """Return the scale of the input channel that each kernel reads, float64 [O, I/groups, 1, ...].
+
+    Args:
+        input_scale: float32 [I].
+        shape: Of the weights, [O, I/groups, ...].
+    """
+    outputs, inputs = shape[:2]
+    groups = input_scale.astype(np.float64).reshape(-1, inputs)  # [groups, I/groups]
+    rows = np.repeat(groups, outputs // len(groups), axis=0)  # [O, I/groups]
+    return rows.reshape(outputs, inputs, *[1] * (len(shape) - 2))
 
 
 def to_rows(node: Node, array: F64) -> F64:
@@ -97,9 +107,7 @@ def dequantize_weights(node: Node, weights: WeightCodes) -> NDArray[np.float32]:
         return real.reshape(codes.shape).astype(np.float32)
     real = codes * scale.reshape(-1, *[1] * (codes.ndim - 1))
     if weights.input_scale is not None:
-        repeats = codes.shape[0] // weights.input_scale.size
-        folded = np.repeat(weights.input_scale.astype(np.float64), repeats)
-        real = real / folded.reshape(-1, *[1] * (codes.ndim - 1))
+        real = real / spread_over(weights.input_scale, codes.shape)
     return real.astype(np.float32)
 
 

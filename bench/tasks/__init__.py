@@ -1,0 +1,1 @@
+"""What each network is for, as figures; one file a family of networks."""
