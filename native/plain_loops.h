@@ -62,6 +62,51 @@ struct MulRule {
   }
 };
 
+struct DivRule {
+  BinaryArgs args;
+  uint8_t operator()(uint8_t a, uint8_t b, int64_t k) const {
+    const float left = (float)((int32_t)a - args.zero_a);
+    const float right = (float)((int32_t)b - args.zero_b);
+    const float quotient = left == 0.0f && right == 0.0f ? 0.0f : left / right;
+    return finish(quotient * args.multiplier[k], args.range.zero_point, args.range.lo,
+                  args.range.hi);
+  }
+};
+
+struct MinRule {
+  BinaryArgs args;
+  uint8_t operator()(uint8_t a, uint8_t b, int64_t k) const {
+    const float left = (float)((int32_t)a - args.zero_a) * args.multiplier[k];
+    const float right = (float)((int32_t)b - args.zero_b) * args.multiplier[args.channels + k];
+    return finish(left < right ? left : right, args.range.zero_point, args.range.lo, args.range.hi);
+  }
+};
+
+struct MaxRule {
+  BinaryArgs args;
+  uint8_t operator()(uint8_t a, uint8_t b, int64_t k) const {
+    const float left = (float)((int32_t)a - args.zero_a) * args.multiplier[k];
+    const float right = (float)((int32_t)b - args.zero_b) * args.multiplier[args.channels + k];
+    return finish(left > right ? left : right, args.range.zero_point, args.range.lo, args.range.hi);
+  }
+};
+
+struct CompareRule {
+  BinaryArgs args;
+  uint8_t operator()(uint8_t a, uint8_t b, int64_t k) const {
+    const float left = (float)((int32_t)a - args.zero_a) * args.multiplier[k];
+    const float right = (float)((int32_t)b - args.zero_b) * args.multiplier[args.channels + k];
+    switch (args.function) {
+      case 0:
+        return left == right;
+      case 1:
+        return left < right;
+      default:
+        return left <= right;
+    }
+  }
+};
+
 struct FloatRule {
   int32_t function;
   float operator()(float a, float b, int64_t) const { return one_nan(result(a, b)); }
@@ -157,6 +202,26 @@ inline void mul_units(const void* args, int64_t begin, int64_t end) {
   binary<uint8_t>(a, begin, end, MulRule{a});
 }
 
+inline void div_units(const void* args, int64_t begin, int64_t end) {
+  const BinaryArgs a = *static_cast<const BinaryArgs*>(args);
+  binary<uint8_t>(a, begin, end, DivRule{a});
+}
+
+inline void min_units(const void* args, int64_t begin, int64_t end) {
+  const BinaryArgs a = *static_cast<const BinaryArgs*>(args);
+  binary<uint8_t>(a, begin, end, MinRule{a});
+}
+
+inline void max_units(const void* args, int64_t begin, int64_t end) {
+  const BinaryArgs a = *static_cast<const BinaryArgs*>(args);
+  binary<uint8_t>(a, begin, end, MaxRule{a});
+}
+
+inline void compare_units(const void* args, int64_t begin, int64_t end) {
+  const BinaryArgs a = *static_cast<const BinaryArgs*>(args);
+  binary<uint8_t>(a, begin, end, CompareRule{a});
+}
+
 inline void f32_binary_units(const void* args, int64_t begin, int64_t end) {
   const BinaryArgs a = *static_cast<const BinaryArgs*>(args);
   binary<float>(a, begin, end, FloatRule{a.function});
@@ -241,6 +306,82 @@ inline void avg_pool_units(const void* args, int64_t begin, int64_t end) {
         for (int64_t i = 0; i < count; i++) {
           y[i] = requantize((int32_t)acc[i], m, a.range.zero_point, a.range.lo, a.range.hi);
         }
+      }
+    }
+  }
+}
+
+// --- products of two activations -----------------------------------------------------------------
+
+// R sums of k products (a - zero_a) * (b - zero_b), of one row of a with R rows of b. Differences
+// fit 16 bits, and the sums int32 (verify.cc bounds k).
+template <int R>
+void dot_rows(const uint8_t* a, const uint8_t* b, int64_t k, int32_t zero_a, int32_t zero_b,
+              int32_t* sums) {
+  int32_t acc[R] = {};
+  for (int64_t i = 0; i < k; i++) {
+    const int16_t left = (int16_t)(a[i] - zero_a);
+    for (int r = 0; r < R; r++) acc[r] += left * (int16_t)(b[r * k + i] - zero_b);
+  }
+  for (int r = 0; r < R; r++) sums[r] = acc[r];
+}
+
+inline void matmul_store(const MatmulArgs& a, int64_t at, int64_t column, int32_t acc) {
+  const float m = a.multiplier[a.channels > 1 ? column : 0];
+  if (a.f32) {
+    static_cast<float*>(a.y)[at + column] = (float)acc * m;
+  } else {
+    static_cast<uint8_t*>(a.y)[at + column] =
+        requantize(acc, m, a.range.zero_point, a.range.lo, a.range.hi);
+  }
+}
+
+inline void matmul_units(const void* args, int64_t begin, int64_t end) {
+  constexpr int64_t ROWS = 4;
+  const MatmulArgs a = *static_cast<const MatmulArgs*>(args);
+  for (int64_t unit = begin; unit < end; unit++) {
+    int64_t rest = unit / a.m, a_at = unit % a.m * a.k, b_at = 0;
+    for (int64_t axis = a.axes - 1; axis >= 0; axis--) {
+      const int64_t index = rest % a.size[axis];
+      rest /= a.size[axis];
+      a_at += index * a.a_stride[axis];
+      b_at += index * a.b_stride[axis];
+    }
+    int64_t column = 0;
+    for (; column + ROWS <= a.n; column += ROWS) {
+      int32_t sums[ROWS];
+      dot_rows<ROWS>(a.a + a_at, a.b + b_at + column * a.k, a.k, a.zero_a, a.zero_b, sums);
+      for (int64_t r = 0; r < ROWS; r++) matmul_store(a, unit * a.n, column + r, sums[r]);
+    }
+    for (; column < a.n; column++) {
+      int32_t sum;
+      dot_rows<1>(a.a + a_at, a.b + b_at + column * a.k, a.k, a.zero_a, a.zero_b, &sum);
+      matmul_store(a, unit * a.n, column, sum);
+    }
+  }
+}
+
+// --- bilinear resize -----------------------------------------------------------------------------
+
+inline void resize_linear_units(const void* args, int64_t begin, int64_t end) {
+  const ResizeArgs a = *static_cast<const ResizeArgs*>(args);
+  const Shape s = a.shape;
+  for (int64_t unit = begin; unit < end; unit++) {
+    const int64_t oy = unit % s.oh;
+    const uint8_t* picture = a.x + unit / s.oh * s.h * s.w * s.c;
+    const uint8_t* upper = picture + a.rows[2 * oy] * s.w * s.c;
+    const uint8_t* lower = picture + a.rows[2 * oy + 1] * s.w * s.c;
+    const int32_t up = a.row_weight[2 * oy], down = a.row_weight[2 * oy + 1];
+    for (int64_t ox = 0; ox < s.ow; ox++) {
+      const int64_t left = a.cols[2 * ox] * s.c, right = a.cols[2 * ox + 1] * s.c;
+      const int32_t first = a.col_weight[2 * ox], second = a.col_weight[2 * ox + 1];
+      uint8_t* y = a.y + (unit * s.ow + ox) * s.c;
+#pragma GCC ivdep
+      for (int64_t i = 0; i < s.c; i++) {
+        const int32_t before = up * upper[left + i] + down * lower[left + i];  // below 2^20
+        const int32_t after = up * upper[right + i] + down * lower[right + i];
+        const int32_t acc = first * before + second * after;  // below 2^30
+        y[i] = (uint8_t)((acc + (1 << 21) - 1 + ((acc >> 22) & 1)) >> 22);
       }
     }
   }

@@ -89,8 +89,16 @@ class Planner {
         return plan_conv();
       case Code::ADD:
       case Code::MUL:
+      case Code::DIV:
+      case Code::MIN:
+      case Code::MAX:
+      case Code::COMPARE:
       case Code::F32_BINARY:
         return plan_binary();
+      case Code::MATMUL:
+        return plan_matmul();
+      case Code::RESIZE_LINEAR:
+        return plan_resize();
       case Code::TABLE:
         return plan_unary(x(1).dim(0));
       case Code::QUANTIZE:
@@ -310,7 +318,11 @@ class Planner {
       args->channels = x(2).dim(x(2).rank - 1);
       args->zero_a = at_->param(0);
       args->zero_b = at_->param(1);
-      args->range = {at_->param(2), at_->param(3), at_->param(4)};
+      if (at_->row->code == Code::COMPARE) {
+        args->function = at_->param(2);
+      } else {
+        args->range = {at_->param(2), at_->param(3), at_->param(4)};
+      }
     }
     lay_axes(args);
     add_general(args, y().count() / args->size[args->axes - 1], y().count() / (f32 ? 4 : 1));
@@ -396,6 +408,45 @@ class Planner {
     args->shape = picture();
     args->pixel_bytes = x().dim(3) * (int64_t)(x().nbytes / (uint64_t)x().count());
     add_general(args, args->shape.n * args->shape.oh, (int64_t)y().nbytes / 4);
+  }
+
+  void plan_matmul() {
+    const uint32_t rank = y().rank;
+    auto* args = keep<MatmulArgs>();
+    args->a = in<uint8_t>(0);
+    args->b = in<uint8_t>(1);
+    args->multiplier = in<float>(2);
+    args->y = out<uint8_t>();
+    args->channels = x(2).dim(0);
+    args->m = y().dim(rank - 2);
+    args->n = y().dim(rank - 1);
+    args->k = x(0).dim(rank - 1);
+    args->axes = (int64_t)rank - 2;
+    int64_t a_stride = args->m * args->k, b_stride = args->n * args->k;
+    for (uint32_t axis = rank - 2; axis-- > 0;) {
+      args->size[axis] = y().dim(axis);
+      args->a_stride[axis] = x(0).dim(axis) == 1 ? 0 : a_stride;
+      args->b_stride[axis] = x(1).dim(axis) == 1 ? 0 : b_stride;
+      a_stride *= x(0).dim(axis);
+      b_stride *= x(1).dim(axis);
+    }
+    args->zero_a = at_->param(0);
+    args->zero_b = at_->param(1);
+    args->range = {at_->param(2), at_->param(3), at_->param(4)};
+    args->f32 = y().dtype == BITTRUE_FLOAT32;
+    add_general(args, y().count() / args->n, y().count() / 16 * args->k);
+  }
+
+  void plan_resize() {
+    auto* args = keep<ResizeArgs>();
+    args->x = in<uint8_t>(0);
+    args->y = out<uint8_t>();
+    args->rows = in<int32_t>(1);
+    args->row_weight = in<int32_t>(2);
+    args->cols = in<int32_t>(3);
+    args->col_weight = in<int32_t>(4);
+    args->shape = picture();
+    add_general(args, args->shape.n * args->shape.oh, y().count());
   }
 
   void plan_copy() {

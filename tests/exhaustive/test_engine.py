@@ -9,7 +9,7 @@ import pytest
 
 from bittrue import arith
 from bittrue.compiler.fileformat import to_bytes
-from bittrue.compiler.instructions import UNARY_FUNCTIONS
+from bittrue.compiler.instructions import COMPARE_FUNCTIONS, UNARY_FUNCTIONS
 from bittrue.engines.native import Engine
 from bittrue.engines.native_library import available_isas
 from tests.kernels.programs import Builder
@@ -80,6 +80,53 @@ def test_mul_of_every_pair_of_codes(
         want = arith.mul(*pair, za, zb, mult, *limits.values())
         shape = ((256, 256), "uint8")
         found = run_step(isa, "MUL", pair, [mult], shape, zero_a=za, zero_b=zb, **limits)
+        assert np.array_equal(found, want)
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=["broadcast", "alike"])
+@pytest.mark.parametrize("factor", [0.5, 1.0, 12.7, 100.0, -3.3])
+def test_div_of_every_pair_of_codes(
+    isa: str, pair: tuple[np.ndarray, np.ndarray], factor: float
+) -> None:
+    mult = np.float32([factor])
+    for za, zb, zero in zip(ZERO_POINTS, ZERO_POINTS[::-1], (128, 255, 0, 1), strict=True):
+        limits = {"zero_point": zero, "lo": min(zero, 3), "hi": 254}
+        want = arith.div(*pair, za, zb, mult, *limits.values())
+        shape = ((256, 256), "uint8")
+        found = run_step(isa, "DIV", pair, [mult], shape, zero_a=za, zero_b=zb, **limits)
+        assert np.array_equal(found, want)
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=["broadcast", "alike"])
+@pytest.mark.parametrize("factors", [*FACTORS, (0.1, 0.1)])
+def test_extremes_and_comparisons_of_every_pair_of_codes(
+    isa: str, pair: tuple[np.ndarray, np.ndarray], factors: tuple[float, float]
+) -> None:
+    mult, shape = np.float32(factors).reshape(2, 1), ((256, 256), "uint8")
+    for za, zb, zero in zip(ZERO_POINTS, ZERO_POINTS[::-1], (128, 255, 0, 1), strict=True):
+        zeros = {"zero_a": za, "zero_b": zb}
+        limits = {"zero_point": zero, "lo": min(zero, 3), "hi": 254}
+        for kind, rule in (("MIN", arith.minimum), ("MAX", arith.maximum)):
+            want = rule(*pair, za, zb, mult, *limits.values())
+            found = run_step(isa, kind, pair, [mult], shape, **zeros, **limits)
+            assert np.array_equal(found, want)
+        for index, function in enumerate(COMPARE_FUNCTIONS):
+            want = arith.compare(*pair, za, zb, mult, function)
+            found = run_step(isa, "COMPARE", pair, [mult], shape, **zeros, function=index)
+            assert np.array_equal(found, want)
+
+
+@pytest.mark.parametrize("zero_a", ZERO_POINTS)
+def test_the_longest_product_of_two_activations(isa: str, zero_a: int) -> None:
+    """Sums to 33,025 * 255 * 255: one product more could wrap."""
+    ends = np.uint8([[0], [255], [7]])
+    a = np.repeat(ends, arith.MATMUL_DEPTH_MAX, axis=1)
+    mult = np.float32([2.0**-20])
+    for zero_b in ZERO_POINTS:
+        params = {"zero_a": zero_a, "zero_b": zero_b, "zero_point": 0, "lo": 0, "hi": 0}
+        found = run_step(isa, "MATMUL", [a, a], [mult], ((3, 3), "float32"), **params)
+        exact = (ends.astype(int) - zero_a) * (ends.astype(int).T - zero_b)
+        want = np.float32(exact * arith.MATMUL_DEPTH_MAX) * mult
         assert np.array_equal(found, want)
 
 

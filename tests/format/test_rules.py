@@ -112,6 +112,8 @@ TESTS: dict[str, tuple[str, ...]] = {
         "test_a_copy_of_more_elements_than_there_are",
         "test_the_last_write_counts_whatever_the_strides",
     ),
+    "I17": ("test_sums_of_a_product_that_could_wrap",),
+    "I18": ("test_constants",),
 }
 
 

@@ -13,7 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from bittrue import arith
-from bittrue.compiler.instructions import BINARY_FUNCTIONS, BY_NAME, COPY_RANK, UNARY_FUNCTIONS
+from bittrue.compiler.instructions import (
+    BINARY_FUNCTIONS,
+    BY_NAME,
+    COMPARE_FUNCTIONS,
+    COPY_RANK,
+    UNARY_FUNCTIONS,
+)
 from bittrue.compiler.program import Instruction, Program
 from bittrue.errors import DataError, InternalError
 
@@ -33,6 +39,9 @@ class Step:
     inputs: tuple[Array, ...]
     output: Array
     params: Mapping[str, int]
+
+
+Emulation = Callable[[Step], None]
 
 
 class Emulator:
@@ -193,7 +202,7 @@ def _conv(step: Step) -> None:
 
 
 def _store_sums(step: Step, acc: Array, mult: Array) -> None:
-    """Requantise integer sums held in float64 into the output, or scale them into a float one."""
+    """Requantise integer sums (float64 or int32) into the output, or scale them into floats."""
     wrapped = acc.astype(np.int64).astype(np.int32)
     if step.output.dtype == np.float32:
         step.output[...] = wrapped.astype(np.float32) * mult
@@ -226,20 +235,30 @@ def _avg_pool(step: Step) -> None:
 # --- elementwise -------------------------------------------------------------------------------
 
 
-def _add(step: Step) -> None:
-    a, b, mult = step.inputs
-    p = step.params
-    step.output[...] = arith.add(
-        a, b, p["zero_a"], p["zero_b"], mult, p["zero_point"], p["lo"], p["hi"]
-    )
+def _pair(rule: Callable[[Array, Array, int, int, Array, int, int, int], Array]) -> Emulation:
+    """Return the emulation of a rule of `arith` on two tensors of codes."""
+
+    def run(step: Step) -> None:
+        a, b, mult = step.inputs
+        p = step.params
+        step.output[...] = rule(
+            a, b, p["zero_a"], p["zero_b"], mult, p["zero_point"], p["lo"], p["hi"]
+        )
+
+    return run
 
 
-def _mul(step: Step) -> None:
+def _compare(step: Step) -> None:
     a, b, mult = step.inputs
     p = step.params
-    step.output[...] = arith.mul(
-        a, b, p["zero_a"], p["zero_b"], mult, p["zero_point"], p["lo"], p["hi"]
-    )
+    function = COMPARE_FUNCTIONS[p["function"]]
+    step.output[...] = arith.compare(a, b, p["zero_a"], p["zero_b"], mult, function)
+
+
+def _matmul(step: Step) -> None:
+    a, b, mult = step.inputs
+    acc = arith.matmul(a, b, step.params["zero_a"], step.params["zero_b"])
+    _store_sums(step, acc, mult)
 
 
 def _table(step: Step) -> None:
@@ -302,6 +321,11 @@ def _gather_2d(step: Step) -> None:
     step.output[...] = x[:, rows][:, :, cols]
 
 
+def _resize_linear(step: Step) -> None:
+    x, rows, row_weight, cols, col_weight = step.inputs
+    step.output[...] = arith.resize_linear(x, rows, row_weight, cols, col_weight)
+
+
 def _strided(array: Array, offset: int, strides: Sequence[int], sizes: Sequence[int]) -> Array:
     """Return the view ``view[i] = array.flat[offset + sum i*stride]``, after checking its reach."""
     reach = [stride * (size - 1) for stride, size in zip(strides, sizes, strict=True)]
@@ -347,10 +371,10 @@ def _fill(step: Step) -> None:
 
 
 #: The rule of each instruction; a contract test compares the names with the instruction table.
-EMULATORS: dict[str, Callable[[Step], None]] = {
+EMULATORS: dict[str, Emulation] = {
     "CONV": _conv,
-    "ADD": _add,
-    "MUL": _mul,
+    "ADD": _pair(arith.add),
+    "MUL": _pair(arith.mul),
     "TABLE": _table,
     "MAX_POOL": _max_pool,
     "AVG_POOL": _avg_pool,
@@ -362,4 +386,10 @@ EMULATORS: dict[str, Callable[[Step], None]] = {
     "F32_BINARY": _f32_binary,
     "F32_UNARY": _f32_unary,
     "F32_SOFTMAX": _f32_softmax,
+    "MATMUL": _matmul,
+    "RESIZE_LINEAR": _resize_linear,
+    "DIV": _pair(arith.div),
+    "MIN": _pair(arith.minimum),
+    "MAX": _pair(arith.maximum),
+    "COMPARE": _compare,
 }
