@@ -15,6 +15,8 @@ from bittrue.compiler.lower_elementwise import (
     lower_softmax,
     lower_unary,
 )
+from bittrue.compiler.lower_logic import lower_compare, lower_prelu, lower_where
+from bittrue.compiler.lower_matmul import lower_matmul
 from bittrue.compiler.lower_move import (
     lower_concat,
     lower_depth_to_space,
@@ -49,7 +51,7 @@ _UNARY = (
     *("Pointwise", "Relu", "LeakyRelu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh"),
     *("Exp", "Log", "Sqrt", "Reciprocal", "Neg", "Abs", "Floor", "Ceil", "Round", "Sign", "Erf"),
     *("Softplus", "Softsign", "Mish", "Sin", "Cos", "Elu", "Celu", "Selu", "ThresholdedRelu"),
-    "Gelu",
+    *("Gelu", "Not"),
 )
 
 #: The lowering of every operator that has one.
@@ -58,15 +60,19 @@ LOWERINGS: dict[str, Lower] = {
     "ConvTranspose": lower_conv_transpose,
     "Dense": lower_dense,
     "BatchNormalization": lower_batch_norm,
-    "PRelu": lower_batch_norm,
+    "PRelu": lower_prelu,
+    "MatMul": lower_matmul,
     **dict.fromkeys(_UNARY, lower_unary),
     **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Min", "Max", "Pow"), lower_binary),
+    **dict.fromkeys(("And", "Or"), lower_binary),
+    **dict.fromkeys(("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual"), lower_compare),
+    "Where": lower_where,
     "Softmax": lower_softmax,
     "Cast": lower_cast,
     "MaxPool": lower_max_pool,
     "AveragePool": lower_average_pool,
     **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), lower_reduction),
-    "ReduceMean": lower_reduction,
+    **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"), lower_reduction),
     "Resize": lower_resize,
     "Reshape": lower_reshape,
     "Transpose": lower_transpose,
@@ -81,19 +87,13 @@ LOWERINGS: dict[str, Lower] = {
     "SpaceToDepth": lower_space_to_depth,
 }
 
-_LOGIC = "the engine has no truth values and no comparisons"
 _SUMS = "the engine has no such sum over axes"
-_EXTREMES = "the engine finds extremes in windows only; pool instead"
 #: The operators without a lowering, and why.
 NOT_LOWERED: dict[str, str] = {
-    "MatMul": "the engine has no product of two computed matrices",
     "Gemm": "it has computed factors; with constant ones it is Dense after the float passes",
     "Mod": "the engine has no rest of a division",
-    **dict.fromkeys(("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual"), _LOGIC),
-    **dict.fromkeys(("And", "Or", "Not", "Where"), _LOGIC),
     "LogSoftmax": "the engine has no logarithm in float32",
-    **dict.fromkeys(("ReduceSum", "ReduceProd", "ReduceL2"), _SUMS),
-    **dict.fromkeys(("ReduceMax", "ReduceMin"), _EXTREMES),
+    **dict.fromkeys(("ReduceProd", "ReduceL2"), _SUMS),
     **dict.fromkeys(("ArgMax", "ArgMin"), "the engine writes no indices"),
 }
 

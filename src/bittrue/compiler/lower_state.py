@@ -342,6 +342,16 @@ class Lowering:
         target = self.new(operand.shape, perm, result)
         return self.emit("TABLE", (source.tensor, self.constant("table", table)), target, {})
 
+    def flipped(self, operand: Operand) -> Operand:
+        """Return truth values (codes 0 and 1) turned round; those of a constant are a constant."""
+        if operand.qparams is None:
+            raise Refusal("its condition is not stored as codes")
+        if self.is_constant(operand):
+            turned = np.uint8(1) - self._constant_array(operand)
+            return self.constant_operand("constant", turned, operand.qparams, operand.perm)
+        table = (np.arange(arith.CODES)[None, :] == 0).astype(np.uint8)
+        return self.table(operand, table, 0, operand.qparams)
+
     def convert(self, operand: Operand, wanted: QParams | None) -> Operand:
         """Return an operand in other codes, or as float32 (None), or as codes of float32."""
         held = operand.qparams

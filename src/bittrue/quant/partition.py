@@ -1,9 +1,9 @@
 """Where integers end: which nodes run in float, and which values are stored as float32.
 
-Three kinds of nodes run in float: those without an integer form, wherever they stand; and, with a
-float tail, behind the last convolution (where nothing is left that needs codes) joins of unlike
-magnitudes with all that follows them, and whatever hangs on a convolution alone, since that can
-write float32 from its accumulator at no cost.
+Four kinds of nodes run in float: those without an integer form, wherever they stand; and, with a
+float tail, what leads from an accumulator to such nodes alone; and behind the last convolution
+(where nothing is left that needs codes) joins of unlike magnitudes with all that follows them, and
+whatever hangs on a convolution alone, since that can write float32 from its accumulator at no cost.
 """
 
 from __future__ import annotations
@@ -14,7 +14,14 @@ from dataclasses import dataclass
 from bittrue.errors import UsageError
 from bittrue.graph.model import Graph, Node
 from bittrue.quant.observers import Range
-from bittrue.quant.target import JOINS, NONE, integer_form, needs_codes, target_of
+from bittrue.quant.target import (
+    JOINS,
+    NONE,
+    integer_form,
+    needs_codes,
+    runs_in_float,
+    target_of,
+)
 
 TAILS = ("float", "int8")
 #: Inputs of a Concat whose largest magnitudes differ by more than this are unlike: the smaller
@@ -51,6 +58,7 @@ def partition(graph: Graph, ranges: Mapping[str, Range], *, tail: str = "float")
     nodes = {node.name for node in graph.nodes if integer_form(graph, node) == NONE}
     if tail == "float":
         nodes |= _tail_nodes(graph, ranges, nodes)
+        nodes |= _between(graph, nodes)
     return Partition(frozenset(nodes), frozenset(_float_values(graph, nodes, tail)))
 
 
@@ -69,6 +77,26 @@ def _tail_nodes(graph: Graph, ranges: Mapping[str, Range], seeds: set[str]) -> s
         if hangs_on_float or _joins_unlike(graph, node, ranges):
             found.add(node.name)
     return found
+
+
+def _between(graph: Graph, floats: set[str]) -> set[str]:
+    """Return the nodes that lead from an accumulator, or a float value, to float nodes alone.
+
+    Codes between them would cost accuracy and two conversions: scores of an attention on their way
+    to the softmax.
+    """
+    consumers, producers = graph.consumers(), graph.producers()
+    known = set(floats)
+    for node in reversed(graph.nodes):
+        readers = [reader for name in node.outputs if name for reader in consumers[name]]
+        if readers and runs_in_float(node) and all(reader.name in known for reader in readers):
+            known.add(node.name)
+    kept = set(floats)
+    for node in graph.nodes:
+        makers = [producers[name] for name in node.inputs if name in producers]
+        if node.name in known and any(m.name in kept or target_of(m).emits for m in makers):
+            kept.add(node.name)
+    return kept - floats
 
 
 def _behind(graph: Graph) -> set[str]:
@@ -101,6 +129,8 @@ def _float_values(graph: Graph, float_nodes: set[str], tail: str) -> set[str]:
     for name, value in graph.values.items():
         if name in graph.constants:
             continue
+        if value.dtype == "bool":
+            continue  # codes 0 and 1 everywhere
         if value.dtype not in ("float32", "uint8"):
             found.add(name)
             continue

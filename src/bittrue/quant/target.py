@@ -46,17 +46,14 @@ class Target:
 
 
 def _resize(graph: Graph, node: Node) -> str:
-    return SHARES if node.text("mode") == "nearest" else STORES
-
-
-def _reduce_mean(graph: Graph, node: Node) -> str:
-    rank = len(graph.values[node.inputs[0]].shape)
-    return STORES if rank == 4 and node.ints("axes") == (2, 3) else NONE
+    return STORES if node.text("mode") == "cubic" else SHARES
 
 
 def _cast(graph: Graph, node: Node) -> str:
-    from_codes = graph.values[node.inputs[0]].dtype == "uint8"
-    return SHARES if from_codes and node.text("to") == "float32" else NONE
+    given, to = graph.values[node.inputs[0]].dtype, node.text("to")
+    if given in ("uint8", "bool") and to == "float32":
+        return SHARES
+    return STORES if (given, to) == ("float32", "bool") else NONE
 
 
 TARGETS: tuple[Target, ...] = (
@@ -65,20 +62,27 @@ TARGETS: tuple[Target, ...] = (
     Target("ConvTranspose", STORES, floating=False, emits=True),
     Target("Dense", STORES, floating=False, emits=True),
     Target("Gemm", STORES, floating=False),
-    Target("MatMul", STORES, floating=False),
+    Target("MatMul", STORES, floating=False, emits=True),
     # Windows.
     Target("AveragePool", STORES, floating=False),
     Target("GlobalAveragePool", STORES, floating=False),
-    Target("ReduceMean", STORES, floating=False, rule=_reduce_mean),
+    Target("ReduceMean", STORES, floating=False),
+    Target("ReduceSum", STORES, floating=False),
+    Target("ReduceMax", SHARES, floating=False),
+    Target("ReduceMin", SHARES, floating=False),
     Target("MaxPool", SHARES, floating=False),
     Target("GlobalMaxPool", SHARES, floating=False),
     # Elementwise on two values.
     Target("Add", STORES, floating=True),
     Target("Sub", STORES, floating=True),
     Target("Mul", STORES, floating=True),
-    Target("Div", NONE, floating=True),
-    Target("Min", NONE, floating=True),
-    Target("Max", NONE, floating=True),
+    Target("Div", STORES, floating=True),
+    Target("Min", STORES, floating=True),
+    Target("Max", STORES, floating=True),
+    # Truth values are codes 0 and 1.
+    *(Target(op, STORES, floating=False) for op in ("Equal", "Less", "LessOrEqual")),
+    *(Target(op, STORES, floating=False) for op in ("Greater", "GreaterOrEqual")),
+    *(Target(op, STORES, floating=False) for op in ("And", "Or", "Not", "Where")),
     # Elementwise on one value: a table of 256 entries. In float where FLOAT_WORDS reach.
     *(Target(op, STORES, floating=False) for op in sorted(TABLES)),
     *(Target(op, STORES, floating=False) for op in ("PRelu", "BatchNormalization")),
