@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from bittrue.arith import QParams
-from bittrue.compiler.constants import Refusal
+from bittrue.compiler.constants import Misfit, Refusal
 from bittrue.compiler.lower_conv import lower_conv, lower_conv_transpose, lower_dense
 from bittrue.compiler.lower_elementwise import (
     lower_batch_norm,
@@ -119,10 +119,7 @@ def compile_graph(
         UnsupportedError: if nodes cannot be lowered; all of them are listed with the reason.
         InternalError: if the program made breaks a rule of the format.
     """
-    low = Lowering(quantized)
-    refused = [*_place_inputs(low), *_lower_nodes(low)]
-    ends, late = ([], []) if refused else _finish_outputs(low)
-    refused += late
+    low, ends, refused = _lowered(quantized, figures=True)
     if refused:
         raise UnsupportedError(
             f"{len(refused)} nodes cannot run on the engine",
@@ -147,7 +144,31 @@ def compile_graph(
     return done
 
 
+def refused_nodes(
+    quantized: QuantizedGraph, *, figures: bool = True
+) -> tuple[UnsupportedNode, ...]:
+    """Return the nodes that `compile_graph` would refuse.
+
+    Args:
+        quantized: As `compile_graph`.
+        figures: Whether nodes count whose scales or sums are the reason.
+    """
+    return tuple(_lowered(quantized, figures=figures)[2])
+
+
 # --- the parts -------------------------------------------------------------------------------
+
+
+def _lowered(
+    quantized: QuantizedGraph, *, figures: bool
+) -> tuple[Lowering, list[int], list[UnsupportedNode]]:
+    """Return the program so far, its outputs, and what was refused: then it is no program."""
+    low = Lowering(quantized)
+    refused = [*_place_inputs(low), *_lower_nodes(low, figures)]
+    if refused:
+        return low, [], refused
+    ends, late = _finish_outputs(low)
+    return low, ends, late
 
 
 def _place_inputs(low: Lowering) -> list[UnsupportedNode]:
@@ -170,7 +191,7 @@ def _place_inputs(low: Lowering) -> list[UnsupportedNode]:
     return refused
 
 
-def _lower_nodes(low: Lowering) -> list[UnsupportedNode]:
+def _lower_nodes(low: Lowering, figures: bool) -> list[UnsupportedNode]:
     """Lower every node; a refused one gets stand-ins as outputs, so that later ones are tried."""
     refused = []
     for node in low.graph.nodes:
@@ -178,7 +199,8 @@ def _lower_nodes(low: Lowering) -> list[UnsupportedNode]:
         try:
             _lower_node(low, node)
         except Refusal as why:
-            refused.append(UnsupportedNode(node.name, node.op, str(why), _cut_at(low, node)))
+            if figures or not isinstance(why, Misfit):
+                refused.append(UnsupportedNode(node.name, node.op, str(why), _cut_at(low, node)))
             for name in node.outputs:
                 low.stand_in(name)
     return refused

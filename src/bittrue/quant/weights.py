@@ -67,6 +67,12 @@ def quantize_weights(
     return WeightCodes(from_rows(node, codes, array.shape), scale, folded)
 
 
+def output_channels(graph: Graph, node: Node) -> int:
+    """Return how many outputs the constant weights of a node have."""
+    shape: tuple[int, ...] = graph.constants[node.inputs[1]].shape
+    return shape[1] * node.integer("group") if node.op == "ConvTranspose" else shape[0]
+
+
 def to_rows(node: Node, array: F64) -> F64:
     """Return weights as [O, inputs, taps], whatever order of axes the operator has."""
     if node.op != "ConvTranspose":
