@@ -284,7 +284,7 @@ def test_a_softmax_in_the_middle_is_an_island_whose_result_is_stored_as_codes() 
     build = builder()
     build.conv("a", "x", weights(4, 4, 1, 1))
     build.add("Softmax", "s", "a", axis=1)
-    build.conv("y", "s", weights(2, 4, 1, 1))
+    build.conv("y", "s", weights(2, 4, 3, 3))
     result = quantized(build.finish(["y"]))
     assert set(result.activations) == {"x", "s"}
     assert result.float_values == {"a", "y"}  # both convolutions emit float

@@ -7,13 +7,24 @@ from dataclasses import replace
 
 from bittrue.arith import QParams
 from bittrue.compiler.constants import Refusal
-from bittrue.compiler.lower_conv import lower_conv, lower_conv_transpose, lower_dense
+from bittrue.compiler.lower_conv import lower_conv_transpose
 from bittrue.compiler.lower_elementwise import (
     lower_batch_norm,
     lower_binary,
-    lower_cast,
     lower_softmax,
     lower_unary,
+)
+from bittrue.compiler.lower_float import (
+    lower_any_cast,
+    lower_any_conv,
+    lower_any_dense,
+    lower_comparison,
+    lower_float_matmul,
+    lower_float_reduction,
+    lower_gemm,
+    lower_log_softmax,
+    lower_not,
+    lower_where,
 )
 from bittrue.compiler.lower_move import (
     lower_concat,
@@ -54,19 +65,29 @@ _UNARY = (
 
 #: The lowering of every operator that has one.
 LOWERINGS: dict[str, Lower] = {
-    "Conv": lower_conv,
+    "Conv": lower_any_conv,
     "ConvTranspose": lower_conv_transpose,
-    "Dense": lower_dense,
+    "Dense": lower_any_dense,
+    "MatMul": lower_float_matmul,
+    "Gemm": lower_gemm,
     "BatchNormalization": lower_batch_norm,
     "PRelu": lower_batch_norm,
     **dict.fromkeys(_UNARY, lower_unary),
-    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Min", "Max", "Pow"), lower_binary),
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Min", "Max", "Pow", "Mod"), lower_binary),
+    **dict.fromkeys(
+        ("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual"), lower_comparison
+    ),
+    **dict.fromkeys(("And", "Or"), lower_comparison),
+    "Not": lower_not,
+    "Where": lower_where,
     "Softmax": lower_softmax,
-    "Cast": lower_cast,
+    "LogSoftmax": lower_log_softmax,
+    "Cast": lower_any_cast,
     "MaxPool": lower_max_pool,
     "AveragePool": lower_average_pool,
     **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), lower_reduction),
-    "ReduceMean": lower_reduction,
+    **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"), lower_float_reduction),
+    **dict.fromkeys(("ReduceProd", "ReduceL2"), lower_float_reduction),
     "Resize": lower_resize,
     "Reshape": lower_reshape,
     "Transpose": lower_transpose,
@@ -81,19 +102,8 @@ LOWERINGS: dict[str, Lower] = {
     "SpaceToDepth": lower_space_to_depth,
 }
 
-_LOGIC = "the engine has no truth values and no comparisons"
-_SUMS = "the engine has no such sum over axes"
-_EXTREMES = "the engine finds extremes in windows only; pool instead"
 #: The operators without a lowering, and why.
 NOT_LOWERED: dict[str, str] = {
-    "MatMul": "the engine has no product of two computed matrices",
-    "Gemm": "it has computed factors; with constant ones it is Dense after the float passes",
-    "Mod": "the engine has no rest of a division",
-    **dict.fromkeys(("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual"), _LOGIC),
-    **dict.fromkeys(("And", "Or", "Not", "Where"), _LOGIC),
-    "LogSoftmax": "the engine has no logarithm in float32",
-    **dict.fromkeys(("ReduceSum", "ReduceProd", "ReduceL2"), _SUMS),
-    **dict.fromkeys(("ReduceMax", "ReduceMin"), _EXTREMES),
     **dict.fromkeys(("ArgMax", "ArgMin"), "the engine writes no indices"),
 }
 
@@ -196,7 +206,7 @@ def _cut_at(low: Lowering, node: Node) -> tuple[str, ...]:
 def _lower_node(low: Lowering, node: Node) -> None:
     for name in node.inputs:
         value = low.graph.values.get(name)
-        if value is not None and low.array(name) is None and not (value.shape and all(value.shape)):
+        if value is not None and low.array(name) is None and not all(value.shape):
             raise Refusal(f"its input '{name}' has shape {list(value.shape)}")
     lower = LOWERINGS.get(node.op)
     if lower is None:

@@ -1,8 +1,8 @@
 """The `bit_true` stage: a compiled program interpreted in NumPy, slow and normative.
 
-Every rule is called from `bittrue.arith` and `bittrue.arith_float`, never repeated here. Each buffer has bytes of its own,
-whatever the memory plan says: a plan that lets two live buffers overlap therefore shows as a
-difference between this emulator and the engine.
+Every rule is called from `bittrue.arith` and `bittrue.arith_float`, never repeated here. Each
+buffer has bytes of its own, whatever the memory plan says: a plan that lets two live buffers
+overlap therefore shows as a difference between this emulator and the engine.
 """
 
 from __future__ import annotations
