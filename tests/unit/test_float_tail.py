@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from onnx import NodeProto
 
+from bittrue.arith import QParams
 from bittrue.compiler.fileformat import to_bytes
 from bittrue.compiler.lower import compile_graph
 from bittrue.compiler.program import Program
@@ -181,10 +182,16 @@ def test_a_sum_over_everything_is_a_number_without_axes() -> None:
         all_float(imported(model(nodes[:1], ("m",), inputs=shapes)))
 
 
-def test_truth_values_are_no_outputs() -> None:
+def test_truth_values_are_outputs_as_codes_only() -> None:
     data = model([N("Less", ["x", "c"], ["y"])], inputs={"x": (2, 3)}, c=np.float32(0))
+    graph = imported(data)
     with pytest.raises(UnsupportedError, match="output 'y' is bool"):
-        all_float(imported(data))
+        all_float(graph)
+    truth = QParams(np.ones(1, np.float32), 0)
+    program = compile_graph(QuantizedGraph(graph, {"y": truth}, {}, frozenset({"x"}), {}))
+    x = np.float32([[0, -0.0, 1], [-1, np.nan, -np.inf]])
+    (found,) = run_everywhere(program, [x])
+    np.testing.assert_array_equal(found, np.uint8([[0, 0, 0], [1, 0, 1]]))
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

@@ -1,6 +1,7 @@
 """Operators in float32 only: truth values, reductions, logarithms of softmax, matrix products.
 
-A truth value is float32: 1 where it holds, 0 where not (docs/numerics.md 7.9).
+A truth value is 1 where it holds and 0 where not, here in float32; between nodes it may be stored
+as such codes of scale 1, which is the same number (docs/numerics.md 7.9).
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def lower_any_cast(low: Lowering, node: Node) -> tuple[Operand, ...]:
     """Lower Cast between float32 and bool, and the casts that move nothing."""
     source, to = low.value(node.inputs[0]).dtype, node.text("to")
     if source == "bool" and to in ("float32", "bool"):
-        return (_number(low, node.inputs[0]),)
+        return (low.read(node.inputs[0]),)
     if source == "float32" and to == "bool":
         x = as_float(low, node.inputs[0])
         zero = f32_binary(low, "equal", x, f32_scalar(low, 0.0, len(x.shape)))

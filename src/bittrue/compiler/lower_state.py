@@ -411,7 +411,7 @@ class Lowering:
             Refusal: if its channels have scales of their own.
         """
         value, held = self.value(name), self.read(name)
-        if value.dtype not in ("float32", "uint8") or not value.shape:
+        if (held.qparams is None and value.dtype != "float32") or not value.shape:
             kind = f"{value.dtype} {list(value.shape)}"
             raise Refusal(f"output '{name}' is {kind}; outputs are float32 or uint8, with axes")
         if held.qparams is not None and held.qparams.per_channel:

@@ -75,6 +75,9 @@ def clip(step: Step) -> Sequence[str]:
         return [step.emit("Clip", [step.x()], bounds)]
     result = step.x()
     for index in given:
+        if prod(step.shape(index)) != 1:
+            shape = step.shape(index)
+            raise step.wrong(f"its bound {_BOUNDS[index]!r} must be one number, not {shape}")
         result = step.emit("Max" if index == 1 else "Min", [result, step.x(index)], {})
     return [result]
 

@@ -185,11 +185,11 @@ def _shared(graph: Graph, stored: list[str], part: Partition) -> _Groups:
 def _group_ranges(
     graph: Graph, groups: _Groups, statistics: Statistics, observer: Observer
 ) -> dict[str, Range | None]:
-    """Return the range of each group by its root; None for raw pixels, whose scale is 1."""
+    """Return the range of each group by its root; None for raw pixels and truth values: scale 1."""
     producers = graph.producers()
     found: dict[str, Range | None] = {}
     for root, names in groups.members().items():
-        if any(graph.values[name].dtype == "uint8" for name in names):
+        if any(graph.values[name].dtype in ("uint8", "bool") for name in names):
             found[root] = None
             continue
         limits = [observer.estimate(statistics.tensors[name]) for name in names]

@@ -145,6 +145,8 @@ def _float_values(graph: Graph, float_nodes: set[str], tail: str) -> set[str]:
     for name, value in graph.values.items():
         if name in graph.constants:
             continue
+        if value.dtype == "bool":
+            continue  # codes 0 and 1 everywhere
         if value.dtype not in ("float32", "uint8"):
             found.add(name)
             continue

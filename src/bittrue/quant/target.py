@@ -53,8 +53,10 @@ def _reduce_mean(graph: Graph, node: Node) -> str:
 
 
 def _cast(graph: Graph, node: Node) -> str:
-    from_codes = graph.values[node.inputs[0]].dtype == "uint8"
-    return SHARES if from_codes and node.text("to") == "float32" else NONE
+    given, to = graph.values[node.inputs[0]].dtype, node.text("to")
+    if given in ("uint8", "bool") and to == "float32":
+        return SHARES
+    return STORES if (given, to) == ("float32", "bool") else NONE
 
 
 TARGETS: tuple[Target, ...] = (
