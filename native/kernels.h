@@ -136,6 +136,32 @@ struct FillArgs {
   bool f32;
 };
 
+// F32_WHERE over at most six axes, the last one innermost. Unit: one run of the last axis.
+struct WhereArgs {
+  const float* input[3];  // condition, a, b
+  float* y;
+  int64_t axes, size[6], stride[3][6];
+};
+
+// F32_REDUCE. Unit: one run of the last axis of x.
+struct ReduceArgs {
+  const float* x;
+  float* y;
+  int64_t length;
+  int32_t function;
+};
+
+// F32_MATMUL. Unit: MATMUL_ROWS rows of one product, `row_blocks` of them.
+struct F32MatmulArgs {
+  const float* a;  // [m, k]
+  const float* b;  // [k, n]
+  float* y;        // [m, n]
+  int64_t m, k, n, row_blocks;
+  int64_t axes, size[6], a_stride[6], b_stride[6];  // of the leading axes
+};
+
+constexpr int64_t MATMUL_ROWS = 4;
+
 // F32_SOFTMAX. Unit: one run of the last axis.
 struct SoftmaxArgs {
   const float* x;

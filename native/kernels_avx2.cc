@@ -198,6 +198,18 @@ void max_avx2(const void* args, int64_t begin, int64_t end) { max_units(args, be
 
 void compare_avx2(const void* args, int64_t begin, int64_t end) { compare_units(args, begin, end); }
 
+void f32_where_avx2(const void* args, int64_t begin, int64_t end) {
+  f32_where_units(args, begin, end);
+}
+
+void f32_reduce_avx2(const void* args, int64_t begin, int64_t end) {
+  f32_reduce_units(args, begin, end);
+}
+
+void f32_matmul_avx2(const void* args, int64_t begin, int64_t end) {
+  f32_matmul_units(args, begin, end);
+}
+
 void pad_words_avx2(const void* args, int64_t begin, int64_t end) {
   const PadArgs& a = *static_cast<const PadArgs*>(args);
   const Shape& s = a.shape;

@@ -191,6 +191,18 @@ void compare_scalar(const void* args, int64_t begin, int64_t end) {
   compare_units(args, begin, end);
 }
 
+void f32_where_scalar(const void* args, int64_t begin, int64_t end) {
+  f32_where_units(args, begin, end);
+}
+
+void f32_reduce_scalar(const void* args, int64_t begin, int64_t end) {
+  f32_reduce_units(args, begin, end);
+}
+
+void f32_matmul_scalar(const void* args, int64_t begin, int64_t end) {
+  f32_matmul_units(args, begin, end);
+}
+
 void gather_2d_scalar(const void* args, int64_t begin, int64_t end) {
   const GatherArgs a = *static_cast<const GatherArgs*>(args);
   const Shape s = a.shape;

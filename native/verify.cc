@@ -2,6 +2,7 @@
 // write outside its tensors.
 #include <string.h>
 
+#include <algorithm>
 #include <string>
 
 #include "bittrue.h"
@@ -81,6 +82,13 @@ class Verifier {
         require_type(0, BITTRUE_FLOAT32);
         require_y(BITTRUE_FLOAT32);
         return require_equal_shape();
+      case Code::F32_WHERE:
+        require_y(BITTRUE_FLOAT32);
+        return require_broadcast(BITTRUE_FLOAT32, 3, y().rank);
+      case Code::F32_REDUCE:
+        return verify_reduce();
+      case Code::F32_MATMUL:
+        return verify_f32_matmul();
     }
   }
 
@@ -290,13 +298,19 @@ class Verifier {
     require_range(7, 255);
   }
 
-  // Inputs 0 and 1 broadcast to y along its first `axes` axes.
-  void require_broadcast(uint32_t axes) const {
+  // The first `count` inputs are of type `dtype`, and their first `axes` axes broadcast to y's.
+  void require_broadcast(uint32_t dtype, uint32_t count, uint32_t axes) const {
+    for (uint32_t i = 0; i < count; i++) {
+      require_type(i, dtype);
+      require_rank(i, y().rank);
+    }
     for (uint32_t axis = 0; axis < axes; axis++) {
-      const int64_t a = x(0).dim(axis), b = x(1).dim(axis);
-      require_y_dim(axis, a > b ? a : b);
-      if (a != 1) require_dim(0, axis, y().dim(axis));
-      if (b != 1) require_dim(1, axis, y().dim(axis));
+      int64_t longest = 1;
+      for (uint32_t i = 0; i < count; i++) longest = std::max(longest, x(i).dim(axis));
+      require_y_dim(axis, longest);
+      for (uint32_t i = 0; i < count; i++) {
+        if (x(i).dim(axis) != 1) require_dim(i, axis, longest);
+      }
     }
   }
 
@@ -310,11 +324,7 @@ class Verifier {
 
   void require_pair(uint32_t dtype) const {
     require_y(dtype);
-    for (uint32_t i = 0; i < 2; i++) {
-      require_type(i, dtype);
-      require_rank(i, y().rank);
-    }
-    require_broadcast(y().rank);
+    require_broadcast(dtype, 2, y().rank);
   }
 
   // Zero points, parameters 0 and 1, and input 2: [K], or [2, K] where `multipliers` is 2.
@@ -335,10 +345,7 @@ class Verifier {
   void verify_matmul() const {
     const uint32_t rank = y().rank;
     if (rank < 2) require_y_rank(2);
-    for (uint32_t i = 0; i < 2; i++) {
-      require_type(i, BITTRUE_UINT8);
-      require_rank(i, rank);
-    }
+    require_broadcast(BITTRUE_UINT8, 2, rank - 2);
     const int64_t depth = x(0).dim(rank - 1);
     require_dim(1, rank - 1, depth);
     if (depth > MOST_DEPTH) {
@@ -347,7 +354,6 @@ class Verifier {
     }
     require_y_dim(rank - 2, x(0).dim(rank - 2));
     require_y_dim(rank - 1, x(1).dim(rank - 2));
-    require_broadcast(rank - 2);
     require_multipliers(1);
     if (y().dtype == BITTRUE_FLOAT32) return require_range(2, 0);
     require_y(BITTRUE_UINT8);
@@ -479,6 +485,26 @@ class Verifier {
     if (y().dtype == BITTRUE_FLOAT32) return;
     require_y(BITTRUE_UINT8);
     require_param(0, 0, 255);
+  }
+
+  // y has x's shape but for its last axis, which is 1.
+  void verify_reduce() const {
+    require_function(reduction_name(at_.params[0]));
+    require_type(0, BITTRUE_FLOAT32);
+    require_y(BITTRUE_FLOAT32);
+    require_rank(0, y().rank);
+    for (uint32_t axis = 0; axis + 1 < y().rank; axis++) require_dim(0, axis, y().dim(axis));
+    require_y_dim(y().rank - 1, 1);
+  }
+
+  void verify_f32_matmul() const {
+    require_y(BITTRUE_FLOAT32);
+    const uint32_t rank = y().rank;
+    if (rank < 2) require_y_rank(2);
+    require_broadcast(BITTRUE_FLOAT32, 2, rank - 2);
+    require_dim(1, rank - 2, x(0).dim(rank - 1));
+    require_y_dim(rank - 2, x(0).dim(rank - 2));
+    require_y_dim(rank - 1, x(1).dim(rank - 1));
   }
 
   void verify_scaled(uint32_t from, uint32_t to) const {

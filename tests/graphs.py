@@ -373,12 +373,6 @@ def _attention(g: Grower, x: str) -> str | None:
     return g.b.add("MatMul", scores, x)
 
 
-def _reduce(g: Grower, x: str) -> str:
-    axes = tuple(axis for axis in range(len(g.b.shape(x))) if g.flag()) or (0,)
-    op = str(g.pick("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"))
-    return g.b.add(op, x, axes=axes, keepdims=True)
-
-
 def _extreme(g: Grower, x: str) -> str:
     """A value against its mean: operands of unlike shapes and scales."""
     rank = len(g.b.shape(x))
@@ -403,6 +397,48 @@ def _choice(g: Grower, x: str) -> str:
     return g.b.add("Mul", x, g.b.add("Cast", truth, to="float32"))
 
 
+def _log_softmax(g: Grower, x: str) -> str:
+    return g.b.add("LogSoftmax", x, axis=g.whole(0, len(g.b.shape(x)) - 1))
+
+
+def _branch(g: Grower, x: str) -> str:
+    """A leaky ReLU by comparison and choice: it has no jump that a rounding could fall over."""
+    below = g.b.add("Less", x, g.b.const(np.float32(0)))
+    return g.b.add("Where", below, g.b.add("Mul", x, g.b.const(np.float32(0.25))), x)
+
+
+def _reduce(g: Grower, x: str) -> str:
+    rank = len(g.b.shape(x))
+    axes = tuple(sorted({g.whole(0, rank - 1) for _ in range(g.whole(1, 2))}))
+    keep = len(axes) == rank or g.flag()
+    op = g.pick("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL2")
+    return g.b.add(str(op), x, axes=axes, keepdims=keep)
+
+
+def _layer_norm(g: Grower, x: str) -> str:
+    last = {"axes": (len(g.b.shape(x)) - 1,), "keepdims": True}
+    centred = g.b.add("Sub", x, g.b.add("ReduceMean", x, **last))
+    square = g.b.add("Pow", centred, g.b.const(np.float32(2)))
+    variance = g.b.add("ReduceMean", square, **last)
+    deviation = g.b.add("Sqrt", g.b.add("Add", variance, g.b.const(np.float32(0.5))))
+    scaled = g.b.add("Mul", g.b.add("Div", centred, deviation), g.b.const(g.normal(1)))
+    return g.b.add("Add", scaled, g.b.const(g.normal(g.b.shape(x)[-1])))
+
+
+def _products(g: Grower, x: str) -> str | None:
+    """Each row of x times each: two computed factors, as attention has them."""
+    rank = len(g.b.shape(x))
+    if rank < 2:
+        return None
+    turned = g.b.add("Transpose", x, perm=(*range(rank - 2), rank - 1, rank - 2))
+    product = g.b.add("MatMul", x, turned)
+    return g.b.add("Mul", product, g.b.const(np.float32(1 / g.b.shape(x)[-1])))
+
+
+def _log_of_size(g: Grower, x: str) -> str:
+    return g.b.add("Log", g.b.add("Add", g.b.add("Abs", x), g.b.const(np.float32(0.5))))
+
+
 def _constant_part(g: Grower, x: str) -> str:
     """A node that reads only constants."""
     number = g.b.add("Neg", g.b.const(g.normal(1)))
@@ -416,7 +452,8 @@ GROWERS_4D = (
 GROWERS = (
     *(_affine, _affine, _unary, _clip, _silu, _hard_swish, _gelu, _residual, _twice, _concat),
     *(_reshape, _transpose, _slice, _dense, _softmax, _constant_part),
-    *(_attention, _reduce, _extreme, _quotient),
+    *(_attention, _extreme, _quotient),
+    *(_log_softmax, _branch, _reduce, _layer_norm, _products, _log_of_size),
 )
 
 

@@ -138,6 +138,19 @@ ROWS: dict[str, tuple[dict[str, tuple[str, tuple[int, ...]]], Arrays, tuple[str,
         )
         for kind in ("DIV", "MIN", "MAX", "COMPARE")
     },
+    "F32_WHERE": (
+        {"condition": ("float32", (1, 3)), "a": ("float32", (2, 1)), "b": ("float32", (2, 3))},
+        {},
+        ("float32", (2, 3)),
+        {},
+    ),
+    "F32_REDUCE": ({"x": ("float32", (2, 3))}, {}, ("float32", (2, 1)), {"function": 5}),
+    "F32_MATMUL": (
+        {"a": ("float32", (2, 1, 3, 4)), "b": ("float32", (1, 5, 4, 6))},
+        {},
+        ("float32", (2, 5, 3, 6)),
+        {},
+    ),
 }  # fmt: skip
 
 
@@ -265,6 +278,25 @@ TENSORS: list[tuple[str, str, str, tuple[int, ...], str]] = [
     ("COMPARE", "b", "uint8", (1, 4), "2 axes"),
     ("COMPARE", "y", "uint8", (2, 3, 5), "broadcast"),
     ("COMPARE", "y", "float32", (2, 3, 4), "y is float32"),
+    ("F32_WHERE", "condition", "uint8", (1, 3), "condition is uint8"),
+    ("F32_WHERE", "condition", "float32", (3,), "1 axes"),
+    ("F32_WHERE", "a", "float32", (3, 1), "broadcast"),
+    ("F32_WHERE", "b", "float32", (2, 4), "broadcast"),
+    ("F32_WHERE", "y", "float32", (4, 3), "broadcast"),
+    ("F32_REDUCE", "x", "uint8", (2, 3), "x is uint8"),
+    ("F32_REDUCE", "y", "uint8", (2, 1), "y is uint8"),
+    ("F32_REDUCE", "y", "float32", (2, 3), "y is"),
+    ("F32_REDUCE", "y", "float32", (3, 1), "y is"),
+    ("F32_REDUCE", "y", "float32", (2,), "y is"),
+    ("F32_MATMUL", "a", "uint8", (2, 1, 3, 4), "a is uint8"),
+    ("F32_MATMUL", "a", "float32", (2, 1, 3, 5), "5 is not 4"),
+    ("F32_MATMUL", "a", "float32", (3, 1, 3, 4), "broadcast"),
+    ("F32_MATMUL", "b", "float32", (3, 5, 4, 6), "broadcast"),
+    ("F32_MATMUL", "b", "float32", (5, 4, 6), "3 axes"),
+    ("F32_MATMUL", "b", "float32", (1, 4, 4, 6), "broadcast"),
+    ("F32_MATMUL", "y", "float32", (2, 5, 4, 6), "y is"),
+    ("F32_MATMUL", "y", "float32", (2, 5, 3, 7), "y is"),
+    ("F32_MATMUL", "y", "float32", (6,), "not 2 or more"),
 ]
 
 
@@ -375,9 +407,11 @@ PARAMS: list[tuple[str, str, int, str]] = [
     ("CONV", "groups", 0, "groups"),
     ("CONV", "groups", 3, "groups"),
     ("CONV", "groups", -2, "groups"),
-    ("F32_BINARY", "function", 6, "function"),
+    ("F32_BINARY", "function", 13, "function"),
     ("F32_BINARY", "function", -1, "function"),
-    ("F32_UNARY", "function", 5, "function"),
+    ("F32_UNARY", "function", 16, "function"),
+    ("F32_REDUCE", "function", 6, "function"),
+    ("F32_REDUCE", "function", -1, "function"),
     ("FILL", "value", 256, "value"),
     ("FILL", "value", -1, "value"),
     ("COPY", "size_4", 0, "sizes"),
@@ -468,9 +502,11 @@ def test_what_must_be_constant(kind: str, role: str, monkeypatch: pytest.MonkeyP
     assert_refused(program, "is no constant", monkeypatch)
 
 
-def _sharing(kind: str, role: str) -> Program:
+def _sharing(
+    kind: str, role: str, tensors: dict[str, tuple[str, tuple[int, ...]]] | None = None
+) -> Program:
     """The output on the buffer of an input."""
-    program = program_of(kind)
+    program = program_of(kind, tensors)
     names = [row.name for row in program.tensors]
     buffer = program.tensors[names.index(role)].buffer
     index = names.index("y")
@@ -491,6 +527,24 @@ def test_an_output_on_its_input(kind: str, monkeypatch: pytest.MonkeyPatch) -> N
     else:
         program = _sharing(kind, "x")
     assert_refused(program, "shares the buffer", monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("kind", "role", "shapes"),
+    [
+        ("F32_WHERE", "b", {}),
+        ("F32_WHERE", "condition", {"condition": (2, 3)}),
+        ("F32_REDUCE", "x", {"x": (2, 1)}),
+        ("F32_MATMUL", "a", {"a": (2, 2), "b": (2, 2), "y": (2, 2)}),
+        ("F32_MATMUL", "b", {"a": (2, 2), "b": (2, 2), "y": (2, 2)}),
+    ],
+)
+def test_selects_sums_and_products_never_write_on_an_input(
+    kind: str, role: str, shapes: dict[str, tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensors = {name: ("float32", shape) for name, shape in shapes.items()}
+    assert_accepted(program_of(kind, tensors))
+    assert_refused(_sharing(kind, role, tensors), "shares the buffer", monkeypatch)
 
 
 @pytest.mark.parametrize(("kind", "role"), [("ADD", "a"), ("MUL", "a"), ("TABLE", "x"),

@@ -12,6 +12,7 @@ from bittrue.compiler.instructions import (
     BY_NAME,
     COMPARE_FUNCTIONS,
     COPY_RANK,
+    REDUCTIONS,
     UNARY_FUNCTIONS,
 )
 from bittrue.compiler.program import ALIGNMENT, Buffer, Instruction, Program, Tensor
@@ -388,6 +389,60 @@ def resize_case(rng: np.random.Generator) -> Case:
     return Case(made.program((x,), (y,)), (fill_codes(rng, shape, str(rng.choice(FILLS))),))
 
 
+def where_case(rng: np.random.Generator) -> Case:
+    """An F32_WHERE, sometimes broadcast; zeros of both signs are false."""
+    shape = random_shape(rng)
+    drop = rng.random((3, len(shape))) < rng.choice([0.0, 0.3])
+    drop[2] &= ~(drop[0] & drop[1])
+    sides = [
+        tuple(1 if gone else dim for dim, gone in zip(shape, row, strict=True)) for row in drop
+    ]
+    made = Builder()
+    inputs = tuple(made.tensor(side, "float32") for side in sides)
+    y = made.tensor(shape, "float32")
+    made.step("F32_WHERE", inputs, y, {})
+    condition = rng.choice(np.array([0.0, -0.0, 1.0, -2.0, np.nan], np.float32), sides[0])
+    return Case(made.program(inputs, (y,)), (condition, *(floats(rng, s) for s in sides[1:])))
+
+
+def reduce_case(rng: np.random.Generator) -> Case:
+    """An F32_REDUCE over up to 100 elements, around its 16 lanes."""
+    lead = random_shape(rng)[:-1]
+    length = int(rng.choice([1, 2, 15, 16, 17, 32, 33, 48, 100]))
+    made = Builder()
+    x = made.tensor((*lead, length), "float32")
+    y = made.tensor((*lead, 1), "float32")
+    made.step("F32_REDUCE", (x,), y, {"function": int(rng.integers(len(REDUCTIONS)))})
+    array = (rng.standard_normal((*lead, length)) * 4).astype(np.float32)
+    zeros = np.zeros(array.shape, np.float32) * np.sign(array)  # of both signs
+    mixed = np.where(rng.random(lead) < 0.2, True, False)[..., None]
+    odd = floats(rng, array.shape)
+    return Case(
+        made.program((x,), (y,)),
+        (np.where(mixed, zeros, np.where(rng.random((*lead, 1)) < 0.3, odd, array)),),
+    )
+
+
+def f32_matmul_case(rng: np.random.Generator) -> Case:
+    """An F32_MATMUL around its 4 rows and 16 columns, with leading axes that broadcast."""
+    lead = tuple(rng.integers(1, 4, int(rng.integers(0, 5))).tolist())
+    m, k, n = (int(rng.choice([1, 2, 3, 4, 5, 9, 15, 16, 17, 31, 33])) for _ in range(3))
+    drop = rng.random((2, len(lead))) < 0.3
+    drop[1] &= ~drop[0]
+    sides = [tuple(1 if gone else dim for dim, gone in zip(lead, row, strict=True)) for row in drop]
+    shapes = ((*sides[0], m, k), (*sides[1], k, n))
+    made = Builder()
+    a, b = (made.tensor(shape, "float32") for shape in shapes)
+    y = made.tensor((*lead, m, n), "float32")
+    made.step("F32_MATMUL", (a, b), y, {})
+    odd = rng.random() < 0.2
+    arrays = (
+        floats(rng, shape) if odd else rng.standard_normal(shape).astype(np.float32)
+        for shape in shapes
+    )
+    return Case(made.program((a, b), (y,)), tuple(arrays))
+
+
 # --- moves -------------------------------------------------------------------------------------
 
 
@@ -478,4 +533,7 @@ CASES: dict[str, Callable[[np.random.Generator], Case]] = {
     "MIN": lambda rng: binary_case(rng, "MIN"),
     "MAX": lambda rng: binary_case(rng, "MAX"),
     "COMPARE": lambda rng: binary_case(rng, "COMPARE"),
+    "F32_WHERE": where_case,
+    "F32_REDUCE": reduce_case,
+    "F32_MATMUL": f32_matmul_case,
 }

@@ -413,15 +413,20 @@ def test_refused_operators_say_why(op: str, words: str) -> None:
 
 def test_parameters_computed_at_run_time_are_not_handled() -> None:
     nodes = [
-        N("ReduceMax", ["x"], ["m"]),
-        N("Clip", ["x", "", "m"], ["a"], name="clip"),
         N("ArgMax", ["x"], ["i"], keepdims=0, axis=1),
         N("Reshape", ["i", "flat"], ["j"]),
+        N("Expand", ["x", "j"], ["a"], name="expand"),
         N("Reshape", ["x", "j"], ["y"], name="shape"),
     ]
     with pytest.raises(UnsupportedError) as error:
         import_onnx(model(nodes, ("a", "y"), flat=np.array([-1])))
-    assert {row.node for row in error.value.nodes} == {"clip", "shape"}
+    assert {row.node for row in error.value.nodes} == {"expand", "shape"}
+
+
+def test_a_computed_bound_of_several_numbers_is_refused() -> None:
+    nodes = [N("ReduceMax", ["x"], ["m"], axes=[1]), N("Clip", ["x", "m"], ["y"])]
+    with pytest.raises(ModelError, match="its bound 'min' must be one number"):
+        import_onnx(model(nodes))
 
 
 @pytest.mark.parametrize("dtype", [TensorProto.INT64, TensorProto.STRING, TensorProto.COMPLEX64])

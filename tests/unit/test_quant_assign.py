@@ -284,10 +284,50 @@ def test_a_softmax_in_the_middle_is_an_island_whose_result_is_stored_as_codes() 
     build = builder()
     build.conv("a", "x", weights(4, 4, 1, 1))
     build.add("Softmax", "s", "a", axis=1)
-    build.conv("y", "s", weights(2, 4, 1, 1))
+    build.conv("y", "s", weights(2, 4, 3, 3))
     result = quantized(build.finish(["y"]))
     assert set(result.activations) == {"x", "s"}
     assert result.float_values == {"a", "y"}  # both convolutions emit float
+
+
+def test_a_small_projection_of_a_softmax_at_the_end_stays_in_float() -> None:
+    build = builder()
+    build.conv("a", "x", weights(4, 4, 1, 1))
+    build.add("Softmax", "s", "a", axis=1)
+    build.conv("y", "s", weights(2, 4, 1, 1))
+    result = quantized(build.finish(["y"]))
+    assert set(result.activations) == {"x"}
+    assert set(result.weights) == {"n_a"}
+    build.conv("z", "y", weights(2, 2, 3, 3))
+    again = quantized(build.finish(["z"]))
+    assert set(again.weights) == {"n_a", "n_y", "n_z"}  # what needs codes behind it has codes
+    assert set(quantized(build.finish(["z"]), tail="int8").weights) == {"n_a", "n_y", "n_z"}
+
+
+def layer_norm_graph() -> Graph:
+    """A layer norm between two convolutions, with the square written as a product."""
+    build = builder()
+    build.conv("a", "x", weights(4, 4, 3, 3))
+    build.add("ReduceMean", "m", "a", axes=(1,), keepdims=True)
+    build.add("Sub", "d", "a", "m")
+    build.add("Mul", "q", "d", "d")
+    build.add("ReduceMean", "v", "q", axes=(1,), keepdims=True)
+    build.add("Add", "e", "v", np.float32([1e-3]))
+    build.add("Sqrt", "r", "e")
+    build.add("Div", "n", "d", "r")
+    build.add("Mul", "g", "n", weights(4, 1, 1))
+    build.add("Add", "b", "g", weights(4, 1, 1))
+    build.conv("y", "b", weights(2, 4, 3, 3))
+    return build.finish(["y"])
+
+
+def test_a_layer_norm_in_the_middle_is_one_island() -> None:
+    result = quantized(layer_norm_graph())
+    assert set(result.activations) == {"x", "b"}  # its own input is emitted as float
+    inside = {"m", "d", "q", "v", "e", "r", "n", "g"}
+    assert inside <= result.float_values
+    codes = quantized(layer_norm_graph(), tail="int8")
+    assert {"d", "e", "r", "g"} <= set(codes.activations)
 
 
 def test_a_value_that_an_integer_node_reads_too_stays_codes() -> None:

@@ -134,11 +134,32 @@ INSTRUCTIONS: tuple[InstructionKind, ...] = (
         "u8 of equal rank that broadcast to y; multiplier f32[2,K]; function: see "
         "COMPARE_FUNCTIONS; y is 1 where it holds, else 0: arith.compare",
     ),
+    InstructionKind(
+        "F32_WHERE", 22, ("condition", "a", "b"), ("y",), (),
+        "f32 of equal rank that broadcast to y: b where condition is 0, else a",
+    ),
+    InstructionKind(
+        "F32_REDUCE", 23, ("x",), ("y",), ("function",),
+        "x f32[...,L], y f32[...,1]; function: see REDUCTIONS; arith_float.REDUCTIONS",
+    ),
+    InstructionKind(
+        "F32_MATMUL", 24, ("a", "b"), ("y",), (),
+        "a f32[...,M,K], b f32[...,K,N], y f32[...,M,N] of equal rank, the leading axes broadcast "
+        "to y's: arith_float.matmul",
+    ),
 )  # fmt: skip
 BY_NAME: dict[str, InstructionKind] = {row.name: row for row in INSTRUCTIONS}
 BY_CODE: dict[int, InstructionKind] = {row.code: row for row in INSTRUCTIONS}
 
+#: What the numbers of F32_BINARY, F32_UNARY and F32_REDUCE mean; arith_float has each by its name.
 #: min is `a if a < b else b`, max is `a if a > b else b`: so NaN in either gives b.
-BINARY_FUNCTIONS: tuple[str, ...] = ("add", "sub", "mul", "div", "min", "max")
-UNARY_FUNCTIONS: tuple[str, ...] = ("exp", "sigmoid", "sqrt", "neg", "abs")
+BINARY_FUNCTIONS: tuple[str, ...] = (
+    *("add", "sub", "mul", "div", "min", "max", "pow", "mod"),
+    *("equal", "less", "less_or_equal", "greater", "greater_or_equal"),
+)
+UNARY_FUNCTIONS: tuple[str, ...] = (
+    *("exp", "sigmoid", "sqrt", "neg", "abs", "log", "tanh", "erf", "reciprocal"),
+    *("floor", "ceil", "round", "sign", "softplus", "sin", "cos"),
+)
+REDUCTIONS: tuple[str, ...] = ("sum", "mean", "max", "min", "prod", "l2")
 COMPARE_FUNCTIONS: tuple[str, ...] = ("equal", "less", "less_or_equal")

@@ -7,16 +7,28 @@ from dataclasses import replace
 
 from bittrue.arith import QParams
 from bittrue.compiler.constants import Misfit, Refusal
-from bittrue.compiler.lower_conv import lower_conv, lower_conv_transpose, lower_dense
+from bittrue.compiler.lower_conv import lower_conv_transpose
+from bittrue.compiler.lower_either import (
+    lower_any_comparison,
+    lower_any_matmul,
+    lower_any_not,
+    lower_any_prelu,
+    lower_any_reduction,
+    lower_any_where,
+)
 from bittrue.compiler.lower_elementwise import (
     lower_batch_norm,
     lower_binary,
-    lower_cast,
     lower_softmax,
     lower_unary,
 )
-from bittrue.compiler.lower_logic import lower_compare, lower_prelu, lower_where
-from bittrue.compiler.lower_matmul import lower_matmul
+from bittrue.compiler.lower_float import (
+    lower_any_cast,
+    lower_any_conv,
+    lower_any_dense,
+    lower_gemm,
+    lower_log_softmax,
+)
 from bittrue.compiler.lower_move import (
     lower_concat,
     lower_depth_to_space,
@@ -51,28 +63,34 @@ _UNARY = (
     *("Pointwise", "Relu", "LeakyRelu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh"),
     *("Exp", "Log", "Sqrt", "Reciprocal", "Neg", "Abs", "Floor", "Ceil", "Round", "Sign", "Erf"),
     *("Softplus", "Softsign", "Mish", "Sin", "Cos", "Elu", "Celu", "Selu", "ThresholdedRelu"),
-    *("Gelu", "Not"),
+    "Gelu",
 )
 
 #: The lowering of every operator that has one.
 LOWERINGS: dict[str, Lower] = {
-    "Conv": lower_conv,
+    "Conv": lower_any_conv,
     "ConvTranspose": lower_conv_transpose,
-    "Dense": lower_dense,
+    "Dense": lower_any_dense,
+    "MatMul": lower_any_matmul,
+    "Gemm": lower_gemm,
     "BatchNormalization": lower_batch_norm,
-    "PRelu": lower_prelu,
-    "MatMul": lower_matmul,
+    "PRelu": lower_any_prelu,
     **dict.fromkeys(_UNARY, lower_unary),
-    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Min", "Max", "Pow"), lower_binary),
-    **dict.fromkeys(("And", "Or"), lower_binary),
-    **dict.fromkeys(("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual"), lower_compare),
-    "Where": lower_where,
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Min", "Max", "Pow", "Mod"), lower_binary),
+    **dict.fromkeys(
+        ("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual"), lower_any_comparison
+    ),
+    **dict.fromkeys(("And", "Or"), lower_any_comparison),
+    "Not": lower_any_not,
+    "Where": lower_any_where,
     "Softmax": lower_softmax,
-    "Cast": lower_cast,
+    "LogSoftmax": lower_log_softmax,
+    "Cast": lower_any_cast,
     "MaxPool": lower_max_pool,
     "AveragePool": lower_average_pool,
     **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), lower_reduction),
-    **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"), lower_reduction),
+    **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"), lower_any_reduction),
+    **dict.fromkeys(("ReduceProd", "ReduceL2"), lower_any_reduction),
     "Resize": lower_resize,
     "Reshape": lower_reshape,
     "Transpose": lower_transpose,
@@ -87,13 +105,8 @@ LOWERINGS: dict[str, Lower] = {
     "SpaceToDepth": lower_space_to_depth,
 }
 
-_SUMS = "the engine has no such sum over axes"
 #: The operators without a lowering, and why.
 NOT_LOWERED: dict[str, str] = {
-    "Gemm": "it has computed factors; with constant ones it is Dense after the float passes",
-    "Mod": "the engine has no rest of a division",
-    "LogSoftmax": "the engine has no logarithm in float32",
-    **dict.fromkeys(("ReduceProd", "ReduceL2"), _SUMS),
     **dict.fromkeys(("ArgMax", "ArgMin"), "the engine writes no indices"),
 }
 
@@ -218,7 +231,7 @@ def _cut_at(low: Lowering, node: Node) -> tuple[str, ...]:
 def _lower_node(low: Lowering, node: Node) -> None:
     for name in node.inputs:
         value = low.graph.values.get(name)
-        if value is not None and low.array(name) is None and not (value.shape and all(value.shape)):
+        if value is not None and low.array(name) is None and not all(value.shape):
             raise Refusal(f"its input '{name}' has shape {list(value.shape)}")
     lower = LOWERINGS.get(node.op)
     if lower is None:

@@ -18,6 +18,7 @@ from bittrue.compiler.constants import (
 )
 from bittrue.compiler.instructions import BINARY_FUNCTIONS, UNARY_FUNCTIONS
 from bittrue.compiler.lower_state import Lowering, Operand, Perm, channels_last
+from bittrue.errors import InternalError
 from bittrue.graph.model import Node, Shape
 from bittrue.graph.pointwise import parse, unary_expr
 from bittrue.graph.reference import run_node
@@ -77,6 +78,32 @@ def f32_binary(low: Lowering, name: str, a: Operand, b: Operand) -> Operand:
 def f32_scalar(low: Lowering, value: float, rank: int) -> Operand:
     """Return a float32 constant that broadcasts against `rank` axes."""
     return low.constant_operand("scalar", np.full((1,) * rank, value, np.float32), None)
+
+
+#: Powers of whole and half exponents up to this are products and roots: exact where x is small and
+#: whole, and otherwise nearer than exp(c * log(x)).
+POWER_MAX = 64
+
+
+def f32_power(low: Lowering, x: Operand, exponent: float) -> Operand:
+    """Return x to a constant power: products, square root and reciprocal where those reach.
+
+    Half powers of -infinity are NaN there, and -0 of -0; by `pow` they are infinity and 0.
+    """
+    twice = 2 * abs(exponent)
+    if not twice.is_integer() or not 1 <= twice <= 2 * POWER_MAX:
+        return f32_binary(low, "pow", x, f32_scalar(low, exponent, len(x.shape)))
+    result = f32_unary(low, "sqrt", x) if twice % 2 else None
+    square, rest = x, int(twice) // 2
+    while rest:
+        if rest % 2:
+            result = square if result is None else f32_binary(low, "mul", result, square)
+        rest //= 2
+        if rest:
+            square = f32_binary(low, "mul", square, square)
+    if result is None:
+        raise InternalError(f"no power of {exponent}")
+    return f32_unary(low, "reciprocal", result) if exponent < 0 else result
 
 
 def float_clip(low: Lowering, node: Node, y: Operand) -> Operand:
@@ -207,7 +234,7 @@ def float_expression(low: Lowering, expr: str, x: Operand) -> Operand:
     """
     program = parse(expr)
     words = {step.word for step in program.steps}
-    missing = sorted(words - {*BINARY_FUNCTIONS, *UNARY_FUNCTIONS, "reciprocal"})
+    missing = sorted(words - {*BINARY_FUNCTIONS, *UNARY_FUNCTIONS})
     if missing:
         raise Refusal(f"the engine has no float32 form of {', '.join(missing)}")
     done: list[Operand] = []
@@ -221,8 +248,9 @@ def float_expression(low: Lowering, expr: str, x: Operand) -> Operand:
 
     for step in program.steps:
         arguments = [operand_of(argument) for argument in step.args]
-        if step.word == "reciprocal":
-            done.append(f32_binary(low, "div", f32_scalar(low, 1.0, len(x.shape)), *arguments))
+        power = step.args[-1] if step.word == "pow" else None
+        if isinstance(power, float):
+            done.append(f32_power(low, arguments[0], power))
         elif len(arguments) == 1:
             done.append(f32_unary(low, step.word, arguments[0]))
         else:
@@ -240,11 +268,49 @@ def _spread(low: Lowering, value: Operand, x: Operand) -> Operand:
 
 
 def lower_batch_norm(low: Lowering, node: Node) -> tuple[Operand, ...]:
-    """Lower BatchNormalization with constants as a TABLE for each channel."""
+    """Lower BatchNormalization or PRelu with constants as TABLEs, else in float."""
     axis = table_axis(low, node)
-    if not all_codes(low, node) or axis is None:
-        raise Refusal("it runs on codes and with constants for each channel only")
-    return through_table(low, node, axis)
+    if all_codes(low, node) and axis is not None:
+        return through_table(low, node, axis)
+    return (_float_prelu(low, node) if node.op == "PRelu" else _float_norm(low, node),)
+
+
+def select(low: Lowering, condition: Operand, a: Operand, b: Operand) -> Operand:
+    """Emit one F32_WHERE on operands that broadcast.
+
+    Raises:
+        Refusal: if they do not.
+    """
+    inner = broadcast(a.shape, b.shape)
+    shape = None if inner is None else broadcast(condition.shape, inner)
+    if shape is None:
+        raise Refusal(f"shapes {condition.shape}, {a.shape} and {b.shape} do not broadcast")
+    laid, perm = aligned(low, [condition, a, b], shape, None)
+    return low.emit("F32_WHERE", [item.tensor for item in laid], low.new(shape, perm, None), {})
+
+
+def _float_prelu(low: Lowering, node: Node) -> Operand:
+    """Return x where x >= 0, else slope * x, in float32."""
+    x, slope = (as_float(low, name) for name in node.inputs)
+    below = f32_binary(low, "less", x, f32_scalar(low, 0.0, len(x.shape)))
+    return select(low, below, f32_binary(low, "mul", x, slope), x)
+
+
+def _float_norm(low: Lowering, node: Node) -> Operand:
+    """Return BatchNormalization in float32: ``(x - mean) * factor + bias``, each step rounded.
+
+    The factor is ``scale / sqrt(var + epsilon)``, computed by the compiler in float64.
+    """
+    x = as_float(low, node.inputs[0])
+    scale, bias, mean, var = (low.given(node, index) for index in range(1, 5))
+    if scale is None or bias is None or mean is None or var is None:
+        raise Refusal("it lacks a constant")
+    factor = scale.astype(np.float64) / np.sqrt(var.astype(np.float64) + node.number("epsilon"))
+    shape = (1, -1, *(1,) * (len(x.shape) - 2))
+    for name, array in (("sub", mean), ("mul", factor), ("add", bias)):
+        each = low.constant_operand(name, array.astype(np.float32).reshape(shape), None)
+        x = f32_binary(low, name, x, each)
+    return x
 
 
 # --- the operators of two values -------------------------------------------------------------
@@ -257,11 +323,15 @@ def lower_binary(low: Lowering, node: Node) -> tuple[Operand, ...]:
         return through_table(low, node, axis)
     if all_codes(low, node) and node.op in _INTEGER:
         return (_INTEGER[node.op](low, node),)
-    name = node.op.lower()
-    if name not in BINARY_FUNCTIONS:
-        raise Refusal(f"the engine has no float32 form of {name}")
+    exponent = low.array(node.inputs[1]) if node.op == "Pow" else None
+    if (
+        exponent is not None
+        and exponent.size == 1
+        and exponent.ndim <= len(low.value(node.inputs[0]).shape)
+    ):
+        return (f32_power(low, as_float(low, node.inputs[0]), float(exponent.reshape(-1)[0])),)
     a, b = (as_float(low, item) for item in node.inputs)
-    return (float_clip(low, node, f32_binary(low, name, a, b)),)
+    return (float_clip(low, node, f32_binary(low, node.op.lower(), a, b)),)
 
 
 #: An operand and what its codes stand for.

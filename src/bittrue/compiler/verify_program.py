@@ -7,7 +7,7 @@ product below can overflow.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Literal
@@ -20,6 +20,7 @@ from bittrue.compiler.instructions import (
     BY_NAME,
     COMPARE_FUNCTIONS,
     COPY_RANK,
+    REDUCTIONS,
     UNARY_FUNCTIONS,
     InstructionKind,
 )
@@ -367,19 +368,24 @@ def _conv(view: _Step) -> Iterator[str]:
         yield f"zero_point, lo, hi are {codes}, not 0, of a float32 output"
 
 
-def _broadcasts(view: _Step, dtype: str) -> Iterator[str]:
+def _broadcasts(
+    view: _Step, dtype: str, roles: Sequence[str] = ("a", "b"), end: int | None = None
+) -> Iterator[str]:
+    """The inputs are of one type and y's rank; their axes before `end` broadcast to y's."""
     rank = len(view.tensors["y"].shape)
-    types = [problem for role in ("a", "b", "y") for problem in _is(view, role, dtype, rank)]
+    types = [problem for role in (*roles, "y") for problem in _is(view, role, dtype, rank)]
     yield from types
     if types:
         return
-    yield from _broadcast_axes(*(view.tensors[role].shape for role in ("a", "b", "y")))
+    yield from _broadcast_axes(view, roles, end)
 
 
-def _broadcast_axes(a: tuple[int, ...], b: tuple[int, ...], y: tuple[int, ...]) -> Iterator[str]:
-    for axis, (left, right, out) in enumerate(zip(a, b, y, strict=True)):
-        if left not in (1, out) or right not in (1, out) or max(left, right) != out:
-            yield f"axis {axis}: {left} and {right} do not broadcast to {out}"
+def _broadcast_axes(view: _Step, roles: Sequence[str], end: int | None) -> Iterator[str]:
+    shapes = [view.tensors[role].shape[:end] for role in roles]
+    for axis, out in enumerate(view.tensors["y"].shape[:end]):
+        sizes = [shape[axis] for shape in shapes]
+        if any(size not in (1, out) for size in sizes) or max(sizes) != out:
+            yield f"axis {axis}: {' and '.join(map(str, sizes))} do not broadcast to {out}"
 
 
 def _scales(view: _Step, role: str, *lead: int) -> Iterator[str]:
@@ -538,7 +544,7 @@ def _matmul(view: _Step) -> Iterator[str]:
     if a[-1] != b[-1] or a[-1] > MATMUL_DEPTH_MAX:
         yield f"{a[-1]} and {b[-1]} products a sum, not equal and at most {MATMUL_DEPTH_MAX}"
     yield from _has_shape(view, "y", (*y[:-2], a[-2], b[-2]))
-    yield from _broadcast_axes(a[:-2], b[:-2], y[:-2])
+    yield from _broadcast_axes(view, ("a", "b"), -2)
     yield from _scales(view, "multiplier")
     codes = [view.params[name] for name in ("zero_point", "lo", "hi")]
     if view.tensors["y"].dtype == "float32" and any(codes):
@@ -575,6 +581,31 @@ def _weights(view: _Step, role: str) -> Iterator[str]:
         yield f"{role} holds a pair that does not add up to {RESIZE_ONE}, or is negative"
 
 
+def _f32_where(view: _Step) -> Iterator[str]:
+    yield from _broadcasts(view, "float32", ("condition", "a", "b"))
+
+
+def _f32_reduce(view: _Step) -> Iterator[str]:
+    yield from _is(view, "x", "float32")
+    yield from _is(view, "y", "float32")
+    yield from _has_shape(view, "y", (*view.tensors["x"].shape[:-1], 1))
+    yield from _function(view, len(REDUCTIONS))
+
+
+def _f32_matmul(view: _Step) -> Iterator[str]:
+    if len(view.tensors["y"].shape) < 2:
+        yield f"y has {len(view.tensors['y'].shape)} axes, not 2 or more"
+        return
+    said = list(_broadcasts(view, "float32", end=-2))
+    yield from said
+    if said:
+        return
+    (m, k), (rows, n) = (view.tensors[role].shape[-2:] for role in ("a", "b"))
+    if rows != k:
+        yield f"a is [..,{m},{k}] and b is [..,{rows},{n}]: {k} is not {rows}"
+    yield from _has_shape(view, "y", (*view.tensors["y"].shape[:-2], m, n))
+
+
 _CHECKS: dict[str, Callable[[_Step], Iterator[str]]] = {
     "CONV": _conv,
     "ADD": _add,
@@ -596,4 +627,7 @@ _CHECKS: dict[str, Callable[[_Step], Iterator[str]]] = {
     "MIN": _add,
     "MAX": _add,
     "COMPARE": _compare,
+    "F32_WHERE": _f32_where,
+    "F32_REDUCE": _f32_reduce,
+    "F32_MATMUL": _f32_matmul,
 }

@@ -1,8 +1,8 @@
 """The `bit_true` stage: a compiled program interpreted in NumPy, slow and normative.
 
-Every rule is called from `bittrue.arith`, never repeated here. Each buffer has bytes of its own,
-whatever the memory plan says: a plan that lets two live buffers overlap therefore shows as a
-difference between this emulator and the engine.
+Every rule is called from `bittrue.arith` and `bittrue.arith_float`, never repeated here. Each
+buffer has bytes of its own, whatever the memory plan says: a plan that lets two live buffers
+overlap therefore shows as a difference between this emulator and the engine.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bittrue import arith
+from bittrue import arith, arith_float
 from bittrue.compiler.instructions import (
     BINARY_FUNCTIONS,
     BY_NAME,
     COMPARE_FUNCTIONS,
     COPY_RANK,
+    REDUCTIONS,
     UNARY_FUNCTIONS,
 )
 from bittrue.compiler.program import Instruction, Program
@@ -279,31 +280,14 @@ def _dequantize(step: Step) -> None:
     step.output[...] = arith.dequantize(x, scale, step.params["zero_point"])
 
 
-_BINARY: dict[str, Callable[[Array, Array], Array]] = {
-    "add": np.add,
-    "sub": np.subtract,
-    "mul": np.multiply,
-    "div": np.divide,
-    "min": lambda a, b: np.where(a < b, a, b),
-    "max": lambda a, b: np.where(a > b, a, b),
-}
-_UNARY: dict[str, Callable[[Array], Array]] = {
-    "exp": arith.exp,
-    "sigmoid": arith.sigmoid,
-    "sqrt": np.sqrt,
-    "neg": np.negative,
-    "abs": np.abs,
-}
-
-
 def _f32_binary(step: Step) -> None:
-    function = _BINARY[BINARY_FUNCTIONS[step.params["function"]]]
+    function = arith_float.BINARY[BINARY_FUNCTIONS[step.params["function"]]]
     with np.errstate(all="ignore"):
         step.output[...] = arith.one_nan(function(step.inputs[0], step.inputs[1]))
 
 
 def _f32_unary(step: Step) -> None:
-    function = _UNARY[UNARY_FUNCTIONS[step.params["function"]]]
+    function = arith_float.UNARY[UNARY_FUNCTIONS[step.params["function"]]]
     with np.errstate(all="ignore"):
         step.output[...] = arith.one_nan(function(step.inputs[0]))
 
@@ -311,6 +295,21 @@ def _f32_unary(step: Step) -> None:
 def _f32_softmax(step: Step) -> None:
     with np.errstate(all="ignore"):
         step.output[...] = arith.one_nan(arith.softmax(step.inputs[0]))
+
+
+def _f32_where(step: Step) -> None:
+    step.output[...] = arith.one_nan(arith_float.where(*step.inputs))
+
+
+def _f32_reduce(step: Step) -> None:
+    function = arith_float.REDUCTIONS[REDUCTIONS[step.params["function"]]]
+    with np.errstate(all="ignore"):
+        step.output[...] = arith.one_nan(function(step.inputs[0]))[..., None]
+
+
+def _f32_matmul(step: Step) -> None:
+    with np.errstate(all="ignore"):
+        step.output[...] = arith.one_nan(arith_float.matmul(step.inputs[0], step.inputs[1]))
 
 
 # --- moves -------------------------------------------------------------------------------------
@@ -392,4 +391,7 @@ EMULATORS: dict[str, Emulation] = {
     "MIN": _pair(arith.minimum),
     "MAX": _pair(arith.maximum),
     "COMPARE": _compare,
+    "F32_WHERE": _f32_where,
+    "F32_REDUCE": _f32_reduce,
+    "F32_MATMUL": _f32_matmul,
 }

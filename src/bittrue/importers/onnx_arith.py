@@ -65,19 +65,28 @@ def _cast_to(step: Step, wanted: str) -> Sequence[str]:
 
 
 def clip(step: Step) -> Sequence[str]:
-    """Clip with constant bounds, which are attributes before opset 11."""
+    """Clip with constant bounds, attributes before opset 11; computed ones are Max and Min."""
     if step.opset < 11:
         bounds = {name: step.node.attrs.get(name) for name in ("min", "max")}
         return [step.emit("Clip", [step.x()], bounds)]
-    bounds = {
-        name: _scalar(step, index, f"its bound {name!r}")
-        for index, name in ((1, "min"), (2, "max"))
-        if step.has(index)
-    }
-    return [step.emit("Clip", [step.x()], bounds)]
+    given = [index for index in (1, 2) if step.has(index)]
+    if all(step.x(index) in step.builder.constants for index in given):
+        bounds = {_BOUNDS[index]: _scalar(step, index) for index in given}
+        return [step.emit("Clip", [step.x()], bounds)]
+    result = step.x()
+    for index in given:
+        if prod(step.shape(index)) != 1:
+            shape = step.shape(index)
+            raise step.wrong(f"its bound {_BOUNDS[index]!r} must be one number, not {shape}")
+        result = step.emit("Max" if index == 1 else "Min", [result, step.x(index)], {})
+    return [result]
 
 
-def _scalar(step: Step, index: int, what: str) -> float:
+_BOUNDS = {1: "min", 2: "max"}
+
+
+def _scalar(step: Step, index: int) -> float:
+    what = f"its bound {_BOUNDS[index]!r}"
     array = step.array(index, what)
     if array.size != 1 or array.dtype.kind not in "fiu":
         raise step.wrong(f"{what} must be one number, not {array.dtype} {array.shape}")
