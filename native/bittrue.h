@@ -85,7 +85,8 @@ typedef struct bittrue_instruction_row {
 /* Fill *row with row `index` of the instruction table; return 0 past the end, else 1. */
 BITTRUE_API int32_t bittrue_instruction_table(uint32_t index, bittrue_instruction_row* row);
 
-/* Name of function `index` of F32_UNARY (inputs 1) or F32_BINARY (inputs 2); null past the end. */
+/* Name of function `index` of F32_UNARY (inputs 1), F32_BINARY (inputs 2) or F32_REDUCE (inputs 0);
+ * null past the end. */
 BITTRUE_API const char* bittrue_float_function(uint32_t inputs, uint32_t index);
 
 /* One row of the kernel table (native/kernels.inc). */

@@ -70,6 +70,7 @@ int32_t bittrue_instruction_table(uint32_t index, bittrue_instruction_row* row) 
 }
 
 const char* bittrue_float_function(uint32_t inputs, uint32_t index) {
+  if (inputs == 0) return bittrue::reduction_name(index);
   if (inputs == 1) return bittrue::unary_function_name(index);
   return inputs == 2 ? bittrue::binary_function_name(index) : nullptr;
 }

@@ -72,13 +72,13 @@ struct TileArgs {
   bool f32, flat, tiles_outside;
 };
 
-// ADD, MUL, F32_BINARY over at most six axes, the last one innermost. Unit: one run of the last
-// axis.
+// ADD, MUL, DIV, MIN, MAX, COMPARE, F32_BINARY over at most six axes, the last one innermost. Unit:
+// one run of the last axis.
 struct BinaryArgs {
   const void* a;
   const void* b;
   void* y;
-  const float* multiplier;  // ADD [2, K], MUL [K]
+  const float* multiplier;  // MUL, DIV [K], the others on codes [2, K]
   int64_t channels;         // K
   int64_t axes, size[6], a_stride[6], b_stride[6];
   int32_t zero_a, zero_b, function;
@@ -136,11 +136,62 @@ struct FillArgs {
   bool f32;
 };
 
+// F32_WHERE over at most six axes, the last one innermost. Unit: one run of the last axis.
+struct WhereArgs {
+  const float* input[3];  // condition, a, b
+  float* y;
+  int64_t axes, size[6], stride[3][6];
+};
+
+// F32_REDUCE. Unit: one run of the last axis of x.
+struct ReduceArgs {
+  const float* x;
+  float* y;
+  int64_t length;
+  int32_t function;
+};
+
+// F32_MATMUL. Unit: MATMUL_ROWS rows of one product, `row_blocks` of them.
+struct F32MatmulArgs {
+  const float* a;  // [m, k]
+  const float* b;  // [k, n]
+  float* y;        // [m, n]
+  int64_t m, k, n, row_blocks;
+  int64_t axes, size[6], a_stride[6], b_stride[6];  // of the leading axes
+};
+
+constexpr int64_t MATMUL_ROWS = 4;
+
 // F32_SOFTMAX. Unit: one run of the last axis.
 struct SoftmaxArgs {
   const float* x;
   float* y;
   int64_t length;
+};
+
+// MATMUL. Unit: one row of y, the product of the leading sizes times m of them.
+struct MatmulArgs {
+  const uint8_t* a;  // [..., m, k]
+  const uint8_t* b;  // [..., n, k]
+  void* y;           // [..., m, n]; float where f32, else uint8
+  const float* multiplier;
+  int64_t channels;  // of multiplier: 1 or n
+  int64_t m, n, k;
+  int64_t axes, size[4], a_stride[4], b_stride[4];  // leading axes, strides in elements
+  int32_t zero_a, zero_b;
+  Range range;
+  bool f32;
+};
+
+// RESIZE_LINEAR. Unit: one row of y, n * oh of them.
+struct ResizeArgs {
+  const uint8_t* x;
+  uint8_t* y;
+  const int32_t* rows;        // [oh, 2]
+  const int32_t* row_weight;  // [oh, 2], each pair adding up to 2048
+  const int32_t* cols;        // [ow, 2]
+  const int32_t* col_weight;  // [ow, 2]
+  Shape shape;
 };
 
 constexpr int64_t FILL_UNIT = 4096;

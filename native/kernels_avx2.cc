@@ -131,6 +131,32 @@ void f32_softmax_avx2(const void* args, int64_t begin, int64_t end) {
   f32_softmax_units(args, begin, end);
 }
 
+void matmul_avx2(const void* args, int64_t begin, int64_t end) { matmul_units(args, begin, end); }
+
+void resize_linear_avx2(const void* args, int64_t begin, int64_t end) {
+  resize_linear_units(args, begin, end);
+}
+
+void div_avx2(const void* args, int64_t begin, int64_t end) { div_units(args, begin, end); }
+
+void min_avx2(const void* args, int64_t begin, int64_t end) { min_units(args, begin, end); }
+
+void max_avx2(const void* args, int64_t begin, int64_t end) { max_units(args, begin, end); }
+
+void compare_avx2(const void* args, int64_t begin, int64_t end) { compare_units(args, begin, end); }
+
+void f32_where_avx2(const void* args, int64_t begin, int64_t end) {
+  f32_where_units(args, begin, end);
+}
+
+void f32_reduce_avx2(const void* args, int64_t begin, int64_t end) {
+  f32_reduce_units(args, begin, end);
+}
+
+void f32_matmul_avx2(const void* args, int64_t begin, int64_t end) {
+  f32_matmul_units(args, begin, end);
+}
+
 void pad_words_avx2(const void* args, int64_t begin, int64_t end) {
   const PadArgs& a = *static_cast<const PadArgs*>(args);
   const Shape& s = a.shape;

@@ -175,6 +175,34 @@ void f32_softmax_scalar(const void* args, int64_t begin, int64_t end) {
   f32_softmax_units(args, begin, end);
 }
 
+void matmul_scalar(const void* args, int64_t begin, int64_t end) { matmul_units(args, begin, end); }
+
+void resize_linear_scalar(const void* args, int64_t begin, int64_t end) {
+  resize_linear_units(args, begin, end);
+}
+
+void div_scalar(const void* args, int64_t begin, int64_t end) { div_units(args, begin, end); }
+
+void min_scalar(const void* args, int64_t begin, int64_t end) { min_units(args, begin, end); }
+
+void max_scalar(const void* args, int64_t begin, int64_t end) { max_units(args, begin, end); }
+
+void compare_scalar(const void* args, int64_t begin, int64_t end) {
+  compare_units(args, begin, end);
+}
+
+void f32_where_scalar(const void* args, int64_t begin, int64_t end) {
+  f32_where_units(args, begin, end);
+}
+
+void f32_reduce_scalar(const void* args, int64_t begin, int64_t end) {
+  f32_reduce_units(args, begin, end);
+}
+
+void f32_matmul_scalar(const void* args, int64_t begin, int64_t end) {
+  f32_matmul_units(args, begin, end);
+}
+
 void gather_2d_scalar(const void* args, int64_t begin, int64_t end) {
   const GatherArgs a = *static_cast<const GatherArgs*>(args);
   const Shape s = a.shape;

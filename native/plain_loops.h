@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "arith.h"
+#include "arith_float.h"
 #include "kernels.h"
 
 namespace bittrue {
@@ -62,26 +63,71 @@ struct MulRule {
   }
 };
 
-struct FloatRule {
-  int32_t function;
-  float operator()(float a, float b, int64_t) const { return one_nan(result(a, b)); }
-  float result(float a, float b) const {
-    switch (function) {
+struct DivRule {
+  BinaryArgs args;
+  uint8_t operator()(uint8_t a, uint8_t b, int64_t k) const {
+    const float left = (float)((int32_t)a - args.zero_a);
+    const float right = (float)((int32_t)b - args.zero_b);
+    const float quotient = left == 0.0f && right == 0.0f ? 0.0f : left / right;
+    return finish(quotient * args.multiplier[k], args.range.zero_point, args.range.lo,
+                  args.range.hi);
+  }
+};
+
+struct MinRule {
+  BinaryArgs args;
+  uint8_t operator()(uint8_t a, uint8_t b, int64_t k) const {
+    const float left = (float)((int32_t)a - args.zero_a) * args.multiplier[k];
+    const float right = (float)((int32_t)b - args.zero_b) * args.multiplier[args.channels + k];
+    return finish(left < right ? left : right, args.range.zero_point, args.range.lo, args.range.hi);
+  }
+};
+
+struct MaxRule {
+  BinaryArgs args;
+  uint8_t operator()(uint8_t a, uint8_t b, int64_t k) const {
+    const float left = (float)((int32_t)a - args.zero_a) * args.multiplier[k];
+    const float right = (float)((int32_t)b - args.zero_b) * args.multiplier[args.channels + k];
+    return finish(left > right ? left : right, args.range.zero_point, args.range.lo, args.range.hi);
+  }
+};
+
+struct CompareRule {
+  BinaryArgs args;
+  uint8_t operator()(uint8_t a, uint8_t b, int64_t k) const {
+    const float left = (float)((int32_t)a - args.zero_a) * args.multiplier[k];
+    const float right = (float)((int32_t)b - args.zero_b) * args.multiplier[args.channels + k];
+    switch (args.function) {
       case 0:
-        return a + b;
+        return left == right;
       case 1:
-        return a - b;
-      case 2:
-        return a * b;
-      case 3:
-        return a / b;
-      case 4:
-        return a < b ? a : b;
+        return left < right;
       default:
-        return a > b ? a : b;
+        return left <= right;
     }
   }
 };
+
+// The function is a template argument, so that each has a loop of its own that vectorises.
+template <float (*F)(float, float)>
+struct FloatRule {
+  float operator()(float a, float b, int64_t) const { return one_nan(F(a, b)); }
+};
+
+inline float f32_add(float a, float b) { return a + b; }
+inline float f32_sub(float a, float b) { return a - b; }
+inline float f32_mul(float a, float b) { return a * b; }
+inline float f32_div(float a, float b) { return a / b; }
+inline float f32_min(float a, float b) { return a < b ? a : b; }
+inline float f32_max(float a, float b) { return a > b ? a : b; }
+inline float f32_equal(float a, float b) { return truth(a == b); }
+inline float f32_less(float a, float b) { return truth(a < b); }
+inline float f32_less_or_equal(float a, float b) { return truth(a <= b); }
+inline float f32_greater(float a, float b) { return truth(a > b); }
+inline float f32_greater_or_equal(float a, float b) { return truth(a >= b); }
+inline float f32_sqrt(float x) { return __builtin_sqrtf(x); }
+inline float f32_neg(float x) { return float_of_bits(bits_of_float(x) ^ SIGN_BIT); }
+inline float f32_reciprocal(float x) { return 1.0f / x; }
 
 // The steps are template arguments where they are usual, so that the loop vectorises. ivdep holds:
 // y overlaps an input only where it is that input, element by element (verify.cc).
@@ -148,21 +194,6 @@ void table_units(const void* args, int64_t begin, int64_t end, const Wide& wide)
   }
 }
 
-inline float unary_function(int32_t function, float x) {
-  switch (function) {
-    case 0:
-      return exponential(x);
-    case 1:
-      return sigmoid(x);
-    case 2:
-      return __builtin_sqrtf(x);
-    case 3:
-      return float_of_bits(bits_of_float(x) ^ 0x80000000u);
-    default:
-      return float_of_bits(bits_of_float(x) & 0x7fffffffu);
-  }
-}
-
 inline void add_units(const void* args, int64_t begin, int64_t end) {
   const BinaryArgs a = *static_cast<const BinaryArgs*>(args);
   binary<uint8_t>(a, begin, end, AddRule{a});
@@ -173,9 +204,49 @@ inline void mul_units(const void* args, int64_t begin, int64_t end) {
   binary<uint8_t>(a, begin, end, MulRule{a});
 }
 
+inline void div_units(const void* args, int64_t begin, int64_t end) {
+  const BinaryArgs a = *static_cast<const BinaryArgs*>(args);
+  binary<uint8_t>(a, begin, end, DivRule{a});
+}
+
+inline void min_units(const void* args, int64_t begin, int64_t end) {
+  const BinaryArgs a = *static_cast<const BinaryArgs*>(args);
+  binary<uint8_t>(a, begin, end, MinRule{a});
+}
+
+inline void max_units(const void* args, int64_t begin, int64_t end) {
+  const BinaryArgs a = *static_cast<const BinaryArgs*>(args);
+  binary<uint8_t>(a, begin, end, MaxRule{a});
+}
+
+inline void compare_units(const void* args, int64_t begin, int64_t end) {
+  const BinaryArgs a = *static_cast<const BinaryArgs*>(args);
+  binary<uint8_t>(a, begin, end, CompareRule{a});
+}
+
+template <float (*F)(float, float)>
+void f32_binary_by(const BinaryArgs& args, int64_t begin, int64_t end) {
+  binary<float>(args, begin, end, FloatRule<F>{});
+}
+
 inline void f32_binary_units(const void* args, int64_t begin, int64_t end) {
   const BinaryArgs a = *static_cast<const BinaryArgs*>(args);
-  binary<float>(a, begin, end, FloatRule{a.function});
+  // In the order of BINARY_FUNCTIONS (program.cc).
+  using Units = void (*)(const BinaryArgs&, int64_t, int64_t);
+  constexpr Units UNITS[] = {f32_binary_by<f32_add>,
+                             f32_binary_by<f32_sub>,
+                             f32_binary_by<f32_mul>,
+                             f32_binary_by<f32_div>,
+                             f32_binary_by<f32_min>,
+                             f32_binary_by<f32_max>,
+                             f32_binary_by<power_of>,
+                             f32_binary_by<rest_of>,
+                             f32_binary_by<f32_equal>,
+                             f32_binary_by<f32_less>,
+                             f32_binary_by<f32_less_or_equal>,
+                             f32_binary_by<f32_greater>,
+                             f32_binary_by<f32_greater_or_equal>};
+  UNITS[a.function](a, begin, end);
 }
 
 inline void quantize_units(const void* args, int64_t begin, int64_t end) {
@@ -194,11 +265,32 @@ inline void dequantize_units(const void* args, int64_t begin, int64_t end) {
       a, begin, end, [scale, zero](uint8_t x, int64_t k) { return dequantize(x, scale[k], zero); });
 }
 
+template <float (*F)(float)>
+void f32_unary_by(const UnaryArgs& args, int64_t begin, int64_t end) {
+  unary<float, float>(args, begin, end, [](float x, int64_t) { return one_nan(F(x)); });
+}
+
 inline void f32_unary_units(const void* args, int64_t begin, int64_t end) {
   const UnaryArgs a = *static_cast<const UnaryArgs*>(args);
-  const int32_t function = a.function;
-  unary<float, float>(
-      a, begin, end, [function](float x, int64_t) { return one_nan(unary_function(function, x)); });
+  // In the order of UNARY_FUNCTIONS (program.cc).
+  using Units = void (*)(const UnaryArgs&, int64_t, int64_t);
+  constexpr Units UNITS[] = {f32_unary_by<exponential>,
+                             f32_unary_by<sigmoid>,
+                             f32_unary_by<f32_sqrt>,
+                             f32_unary_by<f32_neg>,
+                             f32_unary_by<absolute>,
+                             f32_unary_by<logarithm>,
+                             f32_unary_by<hyperbolic_tangent>,
+                             f32_unary_by<error_function>,
+                             f32_unary_by<f32_reciprocal>,
+                             f32_unary_by<floor_of>,
+                             f32_unary_by<ceil_of>,
+                             f32_unary_by<nearest_whole>,
+                             f32_unary_by<sign_of>,
+                             f32_unary_by<softplus>,
+                             f32_unary_by<sine>,
+                             f32_unary_by<cosine>};
+  UNITS[a.function](a, begin, end);
 }
 
 inline void max_pool_units(const void* args, int64_t begin, int64_t end) {
@@ -262,6 +354,82 @@ inline void avg_pool_units(const void* args, int64_t begin, int64_t end) {
   }
 }
 
+// --- products of two activations -----------------------------------------------------------------
+
+// R sums of k products (a - zero_a) * (b - zero_b), of one row of a with R rows of b. Differences
+// fit 16 bits, and the sums int32 (verify.cc bounds k).
+template <int R>
+void dot_rows(const uint8_t* a, const uint8_t* b, int64_t k, int32_t zero_a, int32_t zero_b,
+              int32_t* sums) {
+  int32_t acc[R] = {};
+  for (int64_t i = 0; i < k; i++) {
+    const int16_t left = (int16_t)(a[i] - zero_a);
+    for (int r = 0; r < R; r++) acc[r] += left * (int16_t)(b[r * k + i] - zero_b);
+  }
+  for (int r = 0; r < R; r++) sums[r] = acc[r];
+}
+
+inline void matmul_store(const MatmulArgs& a, int64_t at, int64_t column, int32_t acc) {
+  const float m = a.multiplier[a.channels > 1 ? column : 0];
+  if (a.f32) {
+    static_cast<float*>(a.y)[at + column] = (float)acc * m;
+  } else {
+    static_cast<uint8_t*>(a.y)[at + column] =
+        requantize(acc, m, a.range.zero_point, a.range.lo, a.range.hi);
+  }
+}
+
+inline void matmul_units(const void* args, int64_t begin, int64_t end) {
+  constexpr int64_t ROWS = 4;
+  const MatmulArgs a = *static_cast<const MatmulArgs*>(args);
+  for (int64_t unit = begin; unit < end; unit++) {
+    int64_t rest = unit / a.m, a_at = unit % a.m * a.k, b_at = 0;
+    for (int64_t axis = a.axes - 1; axis >= 0; axis--) {
+      const int64_t index = rest % a.size[axis];
+      rest /= a.size[axis];
+      a_at += index * a.a_stride[axis];
+      b_at += index * a.b_stride[axis];
+    }
+    int64_t column = 0;
+    for (; column + ROWS <= a.n; column += ROWS) {
+      int32_t sums[ROWS];
+      dot_rows<ROWS>(a.a + a_at, a.b + b_at + column * a.k, a.k, a.zero_a, a.zero_b, sums);
+      for (int64_t r = 0; r < ROWS; r++) matmul_store(a, unit * a.n, column + r, sums[r]);
+    }
+    for (; column < a.n; column++) {
+      int32_t sum;
+      dot_rows<1>(a.a + a_at, a.b + b_at + column * a.k, a.k, a.zero_a, a.zero_b, &sum);
+      matmul_store(a, unit * a.n, column, sum);
+    }
+  }
+}
+
+// --- bilinear resize -----------------------------------------------------------------------------
+
+inline void resize_linear_units(const void* args, int64_t begin, int64_t end) {
+  const ResizeArgs a = *static_cast<const ResizeArgs*>(args);
+  const Shape s = a.shape;
+  for (int64_t unit = begin; unit < end; unit++) {
+    const int64_t oy = unit % s.oh;
+    const uint8_t* picture = a.x + unit / s.oh * s.h * s.w * s.c;
+    const uint8_t* upper = picture + a.rows[2 * oy] * s.w * s.c;
+    const uint8_t* lower = picture + a.rows[2 * oy + 1] * s.w * s.c;
+    const int32_t up = a.row_weight[2 * oy], down = a.row_weight[2 * oy + 1];
+    for (int64_t ox = 0; ox < s.ow; ox++) {
+      const int64_t left = a.cols[2 * ox] * s.c, right = a.cols[2 * ox + 1] * s.c;
+      const int32_t first = a.col_weight[2 * ox], second = a.col_weight[2 * ox + 1];
+      uint8_t* y = a.y + (unit * s.ow + ox) * s.c;
+#pragma GCC ivdep
+      for (int64_t i = 0; i < s.c; i++) {
+        const int32_t before = up * upper[left + i] + down * lower[left + i];  // below 2^20
+        const int32_t after = up * upper[right + i] + down * lower[right + i];
+        const int32_t acc = first * before + second * after;  // below 2^30
+        y[i] = (uint8_t)((acc + (1 << 21) - 1 + ((acc >> 22) & 1)) >> 22);
+      }
+    }
+  }
+}
+
 inline void f32_softmax_units(const void* args, int64_t begin, int64_t end) {
   const SoftmaxArgs a = *static_cast<const SoftmaxArgs*>(args);
   for (int64_t unit = begin; unit < end; unit++) {
@@ -279,6 +447,133 @@ inline void f32_softmax_units(const void* args, int64_t begin, int64_t end) {
     }
     const float sum = tree_sum(lanes);
     for (int64_t i = 0; i < a.length; i++) y[i] = one_nan(y[i] / sum);
+  }
+}
+
+inline void f32_where_units(const void* args, int64_t begin, int64_t end) {
+  const WhereArgs a = *static_cast<const WhereArgs*>(args);
+  const int64_t last = a.axes - 1, count = a.size[last];
+  for (int64_t unit = begin; unit < end; unit++) {
+    const float* from[3] = {a.input[0], a.input[1], a.input[2]};
+    int64_t rest = unit;
+    for (int64_t axis = last - 1; axis >= 0; axis--) {
+      for (int i = 0; i < 3; i++) from[i] += rest % a.size[axis] * a.stride[i][axis];
+      rest /= a.size[axis];
+    }
+    float* y = a.y + unit * count;
+    for (int64_t i = 0; i < count; i++) {
+      const float on = from[1][i * a.stride[1][last]], off = from[2][i * a.stride[2][last]];
+      y[i] = one_nan(from[0][i * a.stride[0][last]] == 0.0f ? off : on);
+    }
+  }
+}
+
+// Each of 16 lanes takes x[lane], x[lane + 16], ... by `step`, from `start`.
+template <typename Step>
+void fill_lanes(float* lanes, const float* x, int64_t length, float start, const Step step) {
+  for (int64_t lane = 0; lane < SUM_LANES; lane++) lanes[lane] = start;
+  int64_t i = 0;
+  for (; i + SUM_LANES <= length; i += SUM_LANES) {
+    for (int64_t lane = 0; lane < SUM_LANES; lane++) lanes[lane] = step(lanes[lane], x[i + lane]);
+  }
+  for (int64_t lane = 0; i + lane < length; lane++) lanes[lane] = step(lanes[lane], x[i + lane]);
+}
+
+// The greatest (or least, of negated values) element; NaN if any is. Zeros of both signs are equal
+// here, and the sum makes them +0.
+template <bool LEAST>
+float extreme(const float* x, int64_t length) {
+  float found = x[0];  // NaN once one is met
+  for (int64_t i = 1; i < length; i++) {
+    const bool stays = LEAST ? x[i] >= found : x[i] <= found;
+    if (!stays && found == found) found = x[i];
+  }
+  return found + 0.0f;
+}
+
+inline float reduce(int32_t function, const float* x, int64_t length) {
+  const auto add = [](float sum, float item) { return sum + item; };
+  const auto multiply = [](float product, float item) { return product * item; };
+  const auto add_square = [](float sum, float item) { return sum + item * item; };
+  float lanes[SUM_LANES];
+  switch (function) {  // in the order of REDUCTIONS (program.cc)
+    case 0:
+      fill_lanes(lanes, x, length, 0.0f, add);
+      return tree_sum(lanes);
+    case 1:
+      fill_lanes(lanes, x, length, 0.0f, add);
+      return tree_sum(lanes) / (float)length;
+    case 2:
+      return extreme<false>(x, length);
+    case 3:
+      return extreme<true>(x, length);
+    case 4:
+      fill_lanes(lanes, x, length, 1.0f, multiply);
+      return tree_product(lanes);
+    default:
+      fill_lanes(lanes, x, length, 0.0f, add_square);
+      return __builtin_sqrtf(tree_sum(lanes));
+  }
+}
+
+inline void f32_reduce_units(const void* args, int64_t begin, int64_t end) {
+  const ReduceArgs a = *static_cast<const ReduceArgs*>(args);
+  for (int64_t unit = begin; unit < end; unit++) {
+    a.y[unit] = one_nan(reduce(a.function, a.x + unit * a.length, a.length));
+  }
+}
+
+// ROWS rows of a times up to 16 columns of b, every sum in the order of k.
+template <int ROWS>
+void matmul_block(const F32MatmulArgs& a, const float* x, const float* w, float* y,
+                  int64_t columns) {
+  constexpr int64_t WIDE = 16;
+  float acc[ROWS][WIDE] = {};
+  if (columns == WIDE) {
+    for (int64_t k = 0; k < a.k; k++) {
+      const float* row = w + k * a.n;
+#pragma GCC unroll 4
+      for (int64_t r = 0; r < ROWS; r++) {
+        const float factor = x[r * a.k + k];
+        for (int64_t j = 0; j < WIDE; j++) acc[r][j] = acc[r][j] + factor * row[j];
+      }
+    }
+  } else {
+    for (int64_t k = 0; k < a.k; k++) {
+      for (int64_t r = 0; r < ROWS; r++) {
+        const float factor = x[r * a.k + k];
+        for (int64_t j = 0; j < columns; j++) acc[r][j] = acc[r][j] + factor * w[k * a.n + j];
+      }
+    }
+  }
+  for (int64_t r = 0; r < ROWS; r++) {
+    for (int64_t j = 0; j < columns; j++) y[r * a.n + j] = one_nan(acc[r][j]);
+  }
+}
+
+inline void f32_matmul_units(const void* args, int64_t begin, int64_t end) {
+  const F32MatmulArgs a = *static_cast<const F32MatmulArgs*>(args);
+  for (int64_t unit = begin; unit < end; unit++) {
+    const int64_t first = unit % a.row_blocks * MATMUL_ROWS, product = unit / a.row_blocks;
+    const float* x = a.a + first * a.k;
+    const float* w = a.b;
+    int64_t rest = product;
+    for (int64_t axis = a.axes - 1; axis >= 0; axis--) {
+      x += rest % a.size[axis] * a.a_stride[axis];
+      w += rest % a.size[axis] * a.b_stride[axis];
+      rest /= a.size[axis];
+    }
+    float* y = a.y + (product * a.m + first) * a.n;
+    for (int64_t start = 0; start < a.n; start += 16) {
+      const int64_t columns = a.n - start < 16 ? a.n - start : 16;
+      if (a.m - first >= MATMUL_ROWS) {
+        matmul_block<MATMUL_ROWS>(a, x, w + start, y + start, columns);
+        continue;
+      }
+      for (int64_t r = 0; r < a.m - first; r++) {
+        matmul_block<1>(a, x + r * a.k, w + start, y + r * a.n + start, columns);
+      }
+    }
   }
 }
 

@@ -89,8 +89,16 @@ class Planner {
         return plan_conv();
       case Code::ADD:
       case Code::MUL:
+      case Code::DIV:
+      case Code::MIN:
+      case Code::MAX:
+      case Code::COMPARE:
       case Code::F32_BINARY:
         return plan_binary();
+      case Code::MATMUL:
+        return plan_matmul();
+      case Code::RESIZE_LINEAR:
+        return plan_resize();
       case Code::TABLE:
         return plan_unary(x(1).dim(0));
       case Code::QUANTIZE:
@@ -109,6 +117,12 @@ class Planner {
         return plan_fill();
       case Code::F32_SOFTMAX:
         return plan_softmax();
+      case Code::F32_WHERE:
+        return plan_where();
+      case Code::F32_REDUCE:
+        return plan_reduce();
+      case Code::F32_MATMUL:
+        return plan_f32_matmul();
     }
   }
 
@@ -311,7 +325,11 @@ class Planner {
       args->channels = x(2).dim(x(2).rank - 1);
       args->zero_a = at_->param(0);
       args->zero_b = at_->param(1);
-      args->range = {at_->param(2), at_->param(3), at_->param(4)};
+      if (at_->row->code == Code::COMPARE) {
+        args->function = at_->param(2);
+      } else {
+        args->range = {at_->param(2), at_->param(3), at_->param(4)};
+      }
     }
     lay_axes(args);
     add_general(args, y().count() / args->size[args->axes - 1], y().count() / (f32 ? 4 : 1));
@@ -320,35 +338,46 @@ class Planner {
   // The axes of y without those of length 1, neighbours joined where both inputs allow it; the last
   // one stays alone where it has multipliers, and not so long that threads could not share.
   void lay_axes(BinaryArgs* args) const {
-    int64_t a_stride = 1, b_stride = 1;
-    int64_t axes = 0;  // from the last to the first
-    int64_t size[6], a[6], b[6];
+    const Axes axes = joined_axes(2, args->channels == 1);
+    args->axes = axes.count;
+    for (int64_t i = 0; i < axes.count; i++) {
+      args->size[i] = axes.size[i];
+      args->a_stride[i] = axes.stride[0][i];
+      args->b_stride[i] = axes.stride[1][i];
+    }
+  }
+
+  struct Axes {
+    int64_t count, size[6], stride[3][6];
+  };
+
+  // As `lay_axes` says, of the first `inputs` inputs; `join_last` where the last may be joined.
+  Axes joined_axes(uint32_t inputs, bool join_last) const {
+    Axes found{};  // from the last to the first
+    int64_t stride[3] = {1, 1, 1};
     for (uint32_t axis = y().rank; axis-- > 0;) {
-      const int64_t length = y().dim(axis);
-      const int64_t a_step = x(0).dim(axis) == 1 ? 0 : a_stride;
-      const int64_t b_step = x(1).dim(axis) == 1 ? 0 : b_stride;
-      a_stride *= x(0).dim(axis);
-      b_stride *= x(1).dim(axis);
+      const int64_t length = y().dim(axis), last = found.count - 1;
+      int64_t step[3] = {};
+      bool joins = last >= 0;
+      for (uint32_t i = 0; i < inputs; i++) {
+        step[i] = x(i).dim(axis) == 1 ? 0 : stride[i];
+        stride[i] *= x(i).dim(axis);
+        joins = joins && step[i] == found.stride[i][last] * found.size[last];
+      }
       if (length == 1) continue;
-      const bool inner = axes == 1;
-      if (axes > 0 && a_step == a[axes - 1] * size[axes - 1] &&
-          b_step == b[axes - 1] * size[axes - 1] &&
-          (!inner || (args->channels == 1 && size[0] * length <= BINARY_RUN))) {
-        size[axes - 1] *= length;
+      const bool inner = found.count == 1;
+      if (joins && (!inner || (join_last && found.size[0] * length <= BINARY_RUN))) {
+        found.size[last] *= length;
         continue;
       }
-      size[axes] = length;
-      a[axes] = a_step;
-      b[axes] = b_step;
-      axes++;
+      found.size[found.count] = length;
+      for (uint32_t i = 0; i < inputs; i++) found.stride[i][found.count] = step[i];
+      found.count++;
     }
-    if (axes == 0) size[0] = 1, a[0] = b[0] = 0, axes = 1;
-    args->axes = axes;
-    for (int64_t i = 0; i < axes; i++) {
-      args->size[i] = size[axes - 1 - i];
-      args->a_stride[i] = a[axes - 1 - i];
-      args->b_stride[i] = b[axes - 1 - i];
-    }
+    if (found.count == 0) found.size[found.count++] = 1;
+    std::reverse(found.size, found.size + found.count);
+    for (auto& side : found.stride) std::reverse(side, side + found.count);
+    return found;
   }
 
   void plan_unary(int64_t channels) {
@@ -397,6 +426,45 @@ class Planner {
     args->shape = picture();
     args->pixel_bytes = x().dim(3) * (int64_t)(x().nbytes / (uint64_t)x().count());
     add_general(args, args->shape.n * args->shape.oh, (int64_t)y().nbytes / 4);
+  }
+
+  void plan_matmul() {
+    const uint32_t rank = y().rank;
+    auto* args = keep<MatmulArgs>();
+    args->a = in<uint8_t>(0);
+    args->b = in<uint8_t>(1);
+    args->multiplier = in<float>(2);
+    args->y = out<uint8_t>();
+    args->channels = x(2).dim(0);
+    args->m = y().dim(rank - 2);
+    args->n = y().dim(rank - 1);
+    args->k = x(0).dim(rank - 1);
+    args->axes = (int64_t)rank - 2;
+    int64_t a_stride = args->m * args->k, b_stride = args->n * args->k;
+    for (uint32_t axis = rank - 2; axis-- > 0;) {
+      args->size[axis] = y().dim(axis);
+      args->a_stride[axis] = x(0).dim(axis) == 1 ? 0 : a_stride;
+      args->b_stride[axis] = x(1).dim(axis) == 1 ? 0 : b_stride;
+      a_stride *= x(0).dim(axis);
+      b_stride *= x(1).dim(axis);
+    }
+    args->zero_a = at_->param(0);
+    args->zero_b = at_->param(1);
+    args->range = {at_->param(2), at_->param(3), at_->param(4)};
+    args->f32 = y().dtype == BITTRUE_FLOAT32;
+    add_general(args, y().count() / args->n, y().count() / 16 * args->k);
+  }
+
+  void plan_resize() {
+    auto* args = keep<ResizeArgs>();
+    args->x = in<uint8_t>(0);
+    args->y = out<uint8_t>();
+    args->rows = in<int32_t>(1);
+    args->row_weight = in<int32_t>(2);
+    args->cols = in<int32_t>(3);
+    args->col_weight = in<int32_t>(4);
+    args->shape = picture();
+    add_general(args, args->shape.n * args->shape.oh, y().count());
   }
 
   void plan_copy() {
@@ -460,6 +528,53 @@ class Planner {
     args->y = out<float>();
     args->length = y().dim(y().rank - 1);
     add_general(args, y().count() / args->length, 8 * y().count());
+  }
+
+  void plan_where() {
+    const Axes axes = joined_axes(3, true);
+    auto* args = keep<WhereArgs>();
+    for (uint32_t i = 0; i < 3; i++) {
+      args->input[i] = in<float>(i);
+      std::copy_n(axes.stride[i], 6, args->stride[i]);
+    }
+    args->y = out<float>();
+    args->axes = axes.count;
+    std::copy_n(axes.size, 6, args->size);
+    add_general(args, y().count() / args->size[args->axes - 1], y().count() / 4);
+  }
+
+  void plan_reduce() {
+    auto* args = keep<ReduceArgs>();
+    args->x = in<float>(0);
+    args->y = out<float>();
+    args->length = x().dim(x().rank - 1);
+    args->function = at_->param(0);
+    add_general(args, y().count(), x().count());
+  }
+
+  void plan_f32_matmul() {
+    const uint32_t rank = y().rank;
+    auto* args = keep<F32MatmulArgs>();
+    args->a = in<float>(0);
+    args->b = in<float>(1);
+    args->y = out<float>();
+    args->m = y().dim(rank - 2);
+    args->n = y().dim(rank - 1);
+    args->k = x(0).dim(rank - 1);
+    args->row_blocks = (args->m + MATMUL_ROWS - 1) / MATMUL_ROWS;
+    args->axes = rank - 2;
+    int64_t products = 1, a_stride = args->m * args->k, b_stride = args->k * args->n;
+    for (uint32_t axis = rank - 2; axis-- > 0;) {
+      args->size[axis] = y().dim(axis);
+      args->a_stride[axis] = x(0).dim(axis) == 1 ? 0 : a_stride;
+      args->b_stride[axis] = x(1).dim(axis) == 1 ? 0 : b_stride;
+      a_stride *= x(0).dim(axis);
+      b_stride *= x(1).dim(axis);
+      products *= y().dim(axis);
+    }
+    // y may have 2^40 elements where K is as long: the cost is a guess, not a size.
+    const double cost = (double)y().count() * (double)args->k / 4;
+    add_general(args, products * args->row_blocks, (int64_t)std::min(cost, 1e15));
   }
 
   const Program& program_;

@@ -58,8 +58,23 @@ const InstructionRow ROWS[] = {
 #undef INSTRUCTION
 };
 
-constexpr const char* BINARY_FUNCTIONS[] = {"add", "sub", "mul", "div", "min", "max"};
-constexpr const char* UNARY_FUNCTIONS[] = {"exp", "sigmoid", "sqrt", "neg", "abs"};
+constexpr const char* BINARY_FUNCTIONS[] = {"add",
+                                            "sub",
+                                            "mul",
+                                            "div",
+                                            "min",
+                                            "max",
+                                            "pow",
+                                            "mod",
+                                            "equal",
+                                            "less",
+                                            "less_or_equal",
+                                            "greater",
+                                            "greater_or_equal"};
+constexpr const char* UNARY_FUNCTIONS[] = {
+    "exp",        "sigmoid", "sqrt", "neg",   "abs",  "log",      "tanh", "erf",
+    "reciprocal", "floor",   "ceil", "round", "sign", "softplus", "sin",  "cos"};
+constexpr const char* REDUCTIONS[] = {"sum", "mean", "max", "min", "prod", "l2"};
 
 }  // namespace
 
@@ -80,6 +95,10 @@ const char* unary_function_name(uint32_t index) {
 
 const char* binary_function_name(uint32_t index) {
   return index < std::size(BINARY_FUNCTIONS) ? BINARY_FUNCTIONS[index] : nullptr;
+}
+
+const char* reduction_name(uint32_t index) {
+  return index < std::size(REDUCTIONS) ? REDUCTIONS[index] : nullptr;
 }
 
 int64_t Tensor::count() const {

@@ -30,9 +30,10 @@ uint32_t instruction_row_count();
 const InstructionRow& instruction_row(uint32_t index);
 const InstructionRow* find_instruction(uint32_t code);  // or null
 
-// What the numbers of F32_UNARY and F32_BINARY mean; null past the end.
+// What the numbers of F32_UNARY, F32_BINARY and F32_REDUCE mean; null past the end.
 const char* unary_function_name(uint32_t index);
 const char* binary_function_name(uint32_t index);
+const char* reduction_name(uint32_t index);
 
 struct Buffer {
   bool constant;

@@ -2,6 +2,7 @@
 // write outside its tensors.
 #include <string.h>
 
+#include <algorithm>
 #include <string>
 
 #include "bittrue.h"
@@ -14,8 +15,11 @@ namespace {
 constexpr int64_t MOST_WINDOW = 1 << 15;
 constexpr int64_t MOST_PRODUCTS = 65536;     // of one sum: 65536 * 255 * 128 < 2^31
 constexpr int64_t MOST_POOL_TAPS = 1 << 23;  // of one average: 2^23 * 255 < 2^31
-constexpr const char* CONSTANT_ROLES[] = {"weight", "bias", "row_class", "col_class", "multiplier",
-                                          "table",  "rows", "cols",      "scale"};
+constexpr int64_t MOST_DEPTH = 33025;        // of one product of codes: 33025 * 255 * 255 < 2^31
+constexpr int32_t RESIZE_ONE = 2048;         // what the weights of two neighbours add up to
+constexpr const char* CONSTANT_ROLES[] = {"weight",     "bias",       "row_class", "col_class",
+                                          "multiplier", "table",      "rows",      "cols",
+                                          "scale",      "row_weight", "col_weight"};
 
 // Word `index` of words with blanks between, without a "?" at its end.
 std::string word_at(const char* words, uint32_t index) {
@@ -41,7 +45,17 @@ class Verifier {
       case Code::ADD:
         return verify_binary(BITTRUE_UINT8, 2);
       case Code::MUL:
+      case Code::DIV:
         return verify_binary(BITTRUE_UINT8, 1);
+      case Code::MIN:
+      case Code::MAX:
+        return verify_binary(BITTRUE_UINT8, 2);
+      case Code::COMPARE:
+        return verify_compare();
+      case Code::MATMUL:
+        return verify_matmul();
+      case Code::RESIZE_LINEAR:
+        return verify_resize();
       case Code::TABLE:
         return verify_table();
       case Code::MAX_POOL:
@@ -68,6 +82,13 @@ class Verifier {
         require_type(0, BITTRUE_FLOAT32);
         require_y(BITTRUE_FLOAT32);
         return require_equal_shape();
+      case Code::F32_WHERE:
+        require_y(BITTRUE_FLOAT32);
+        return require_broadcast(BITTRUE_FLOAT32, 3, y().rank);
+      case Code::F32_REDUCE:
+        return verify_reduce();
+      case Code::F32_MATMUL:
+        return verify_f32_matmul();
     }
   }
 
@@ -106,7 +127,8 @@ class Verifier {
   bool may_be_in_place() const {
     const Code code = at_.row->code;
     return code == Code::TABLE || code == Code::ADD || code == Code::MUL ||
-           code == Code::F32_BINARY || code == Code::F32_UNARY;
+           code == Code::F32_BINARY || code == Code::F32_UNARY || code == Code::DIV ||
+           code == Code::MIN || code == Code::MAX || code == Code::COMPARE;
   }
 
   void verify_overlap(uint32_t input) const {
@@ -181,7 +203,10 @@ class Verifier {
     require_type(input, BITTRUE_INT32);
     require_rank(input, 1);
     require_dim(input, 0, length);
-    const auto* values = static_cast<const int32_t*>(program_.constant(x(input)));
+    require_values(input, static_cast<const int32_t*>(program_.constant(x(input))), length, most);
+  }
+
+  void require_values(uint32_t input, const int32_t* values, int64_t length, int64_t most) const {
     for (int64_t i = 0; i < length; i++) {
       if (values[i] < 0 || values[i] >= most) {
         fail(BITTRUE_FORMAT, at_input(input), "%s: %s[%lld] must be 0 to %lld, not %d", name(),
@@ -273,26 +298,101 @@ class Verifier {
     require_range(7, 255);
   }
 
-  // Two inputs of type `dtype` that broadcast to y; multipliers as ADD (2), MUL (1), none (0).
-  void verify_binary(uint32_t dtype, uint32_t multipliers) const {
-    require_y(dtype);
-    for (uint32_t i = 0; i < 2; i++) {
+  // The first `count` inputs are of type `dtype`, and their first `axes` axes broadcast to y's.
+  void require_broadcast(uint32_t dtype, uint32_t count, uint32_t axes) const {
+    for (uint32_t i = 0; i < count; i++) {
       require_type(i, dtype);
       require_rank(i, y().rank);
     }
-    for (uint32_t axis = 0; axis < y().rank; axis++) {
-      const int64_t a = x(0).dim(axis), b = x(1).dim(axis);
-      require_y_dim(axis, a > b ? a : b);
-      if (a != 1) require_dim(0, axis, y().dim(axis));
-      if (b != 1) require_dim(1, axis, y().dim(axis));
+    for (uint32_t axis = 0; axis < axes; axis++) {
+      int64_t longest = 1;
+      for (uint32_t i = 0; i < count; i++) longest = std::max(longest, x(i).dim(axis));
+      require_y_dim(axis, longest);
+      for (uint32_t i = 0; i < count; i++) {
+        if (x(i).dim(axis) != 1) require_dim(i, axis, longest);
+      }
     }
+  }
+
+  // Two inputs of type `dtype` that broadcast to y; multipliers as ADD (2), MUL (1), none (0).
+  void verify_binary(uint32_t dtype, uint32_t multipliers) const {
+    require_pair(dtype);
     if (multipliers == 0) return;
-    for (uint32_t i = 0; i < 2; i++) require_param(i, 0, 255);
     require_range(2, 255);
+    require_multipliers(multipliers);
+  }
+
+  void require_pair(uint32_t dtype) const {
+    require_y(dtype);
+    require_broadcast(dtype, 2, y().rank);
+  }
+
+  // Zero points, parameters 0 and 1, and input 2: [K], or [2, K] where `multipliers` is 2.
+  void require_multipliers(uint32_t multipliers) const {
+    for (uint32_t i = 0; i < 2; i++) require_param(i, 0, 255);
     require_rank(2, multipliers);
     if (multipliers == 2) require_dim(2, 0, 2);
     require_channels(2, multipliers - 1);
     require_finite(2);
+  }
+
+  void verify_compare() const {
+    require_pair(BITTRUE_UINT8);
+    require_param(2, 0, 2);
+    require_multipliers(2);
+  }
+
+  void verify_matmul() const {
+    const uint32_t rank = y().rank;
+    if (rank < 2) require_y_rank(2);
+    require_broadcast(BITTRUE_UINT8, 2, rank - 2);
+    const int64_t depth = x(0).dim(rank - 1);
+    require_dim(1, rank - 1, depth);
+    if (depth > MOST_DEPTH) {
+      fail(BITTRUE_FORMAT, at_input(0), "MATMUL: %lld products a sum, 33025 are the most",
+           (long long)depth);
+    }
+    require_y_dim(rank - 2, x(0).dim(rank - 2));
+    require_y_dim(rank - 1, x(1).dim(rank - 2));
+    require_multipliers(1);
+    if (y().dtype == BITTRUE_FLOAT32) return require_range(2, 0);
+    require_y(BITTRUE_UINT8);
+    require_range(2, 255);
+  }
+
+  void verify_resize() const {
+    require_type(0, BITTRUE_UINT8);
+    require_y(BITTRUE_UINT8);
+    require_picture();
+    require_y_dim(3, x().dim(3));
+    for (uint32_t axis = 0; axis < 2; axis++) {
+      require_places(1 + 2 * axis, y().dim(1 + axis), x().dim(1 + axis));
+      require_weights(2 + 2 * axis, y().dim(1 + axis));
+    }
+  }
+
+  // Input `input`: int32 [length, 2].
+  const int32_t* require_neighbours(uint32_t input, int64_t length) const {
+    require_type(input, BITTRUE_INT32);
+    require_rank(input, 2);
+    require_dim(input, 0, length);
+    require_dim(input, 1, 2);
+    return static_cast<const int32_t*>(program_.constant(x(input)));
+  }
+
+  void require_places(uint32_t input, int64_t length, int64_t most) const {
+    require_values(input, require_neighbours(input, length), 2 * length, most);
+  }
+
+  void require_weights(uint32_t input, int64_t length) const {
+    const int32_t* weights = require_neighbours(input, length);
+    for (int64_t i = 0; i < length; i++) {
+      const int64_t first = weights[2 * i], second = weights[2 * i + 1];
+      if (first < 0 || second < 0 || first + second != RESIZE_ONE) {
+        fail(BITTRUE_FORMAT, at_input(input), "%s: %s[%lld] must add up to 2048, not %lld + %lld",
+             name(), role(input).c_str(), (long long)i, (long long)first, (long long)second);
+      }
+    }
   }
 
   // Axis `axis` of `input` must be 1 or the channels of y.
@@ -385,6 +485,26 @@ class Verifier {
     if (y().dtype == BITTRUE_FLOAT32) return;
     require_y(BITTRUE_UINT8);
     require_param(0, 0, 255);
+  }
+
+  // y has x's shape but for its last axis, which is 1.
+  void verify_reduce() const {
+    require_function(reduction_name(at_.params[0]));
+    require_type(0, BITTRUE_FLOAT32);
+    require_y(BITTRUE_FLOAT32);
+    require_rank(0, y().rank);
+    for (uint32_t axis = 0; axis + 1 < y().rank; axis++) require_dim(0, axis, y().dim(axis));
+    require_y_dim(y().rank - 1, 1);
+  }
+
+  void verify_f32_matmul() const {
+    require_y(BITTRUE_FLOAT32);
+    const uint32_t rank = y().rank;
+    if (rank < 2) require_y_rank(2);
+    require_broadcast(BITTRUE_FLOAT32, 2, rank - 2);
+    require_dim(1, rank - 2, x(0).dim(rank - 1));
+    require_y_dim(rank - 2, x(0).dim(rank - 2));
+    require_y_dim(rank - 1, x(1).dim(rank - 1));
   }
 
   void verify_scaled(uint32_t from, uint32_t to) const {

@@ -315,7 +315,10 @@ def _resize(g: Grower, x: str) -> str | None:
     new = (*shape[:2], shape[2] * scale, shape[3] * scale)
     scales = (1.0, 1.0, float(scale), float(scale))
     rule = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-    return g.b.add("Resize", x, mode="nearest", shape=new, scales=scales, **rule)
+    if g.flag():
+        where = str(g.pick("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"))
+        rule = {"coordinate_transformation_mode": where, "mode": "linear"}
+    return g.b.add("Resize", x, **({"mode": "nearest"} | rule), shape=new, scales=scales)
 
 
 def _reshape(g: Grower, x: str) -> str:
@@ -356,6 +359,86 @@ def _softmax(g: Grower, x: str) -> str:
     return g.b.add("Softmax", x, axis=g.whole(0, len(g.b.shape(x)) - 1))
 
 
+def _attention(g: Grower, x: str) -> str | None:
+    """Products of a value with itself, at times by way of a Softmax."""
+    shape = g.b.shape(x)
+    if len(shape) < 2 or shape[-2] > 16:
+        return None
+    rank = len(shape)
+    turned = g.b.add("Transpose", x, perm=(*range(rank - 2), rank - 1, rank - 2))
+    scores = g.b.add("MatMul", x, turned)
+    if g.flag():
+        scaled = g.b.add("Mul", scores, g.b.const(np.float32(0.25)))
+        scores = g.b.add("Softmax", scaled, axis=rank - 1)
+    return g.b.add("MatMul", scores, x)
+
+
+def _extreme(g: Grower, x: str) -> str:
+    """A value against its mean: operands of unlike shapes and scales."""
+    rank = len(g.b.shape(x))
+    mean = g.b.add("ReduceMean", x, axes=(rank - 1,), keepdims=True)
+    return g.b.add(str(g.pick("Min", "Max")), x, mean)
+
+
+def _quotient(g: Grower, x: str) -> str:
+    half = g.b.const(np.float32(0.5))
+    return g.b.add("Div", x, g.b.add("Add", g.b.add("Sigmoid", x), half))
+
+
+def _choice(g: Grower, x: str) -> str:
+    """What becomes of a comparison: a factor, or a choice between two values."""
+    other = g.b.add("Tanh", x)
+    op = str(g.pick("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual"))
+    truth = g.b.add(op, x, g.b.add("Max", x, other) if g.flag() else other)
+    if g.flag():
+        truth = g.b.add(str(g.pick("And", "Or")), truth, g.b.add("Not", truth))
+    if g.flag():
+        return g.b.add("Where", truth, x, other)
+    return g.b.add("Mul", x, g.b.add("Cast", truth, to="float32"))
+
+
+def _log_softmax(g: Grower, x: str) -> str:
+    return g.b.add("LogSoftmax", x, axis=g.whole(0, len(g.b.shape(x)) - 1))
+
+
+def _branch(g: Grower, x: str) -> str:
+    """A leaky ReLU by comparison and choice: it has no jump that a rounding could fall over."""
+    below = g.b.add("Less", x, g.b.const(np.float32(0)))
+    return g.b.add("Where", below, g.b.add("Mul", x, g.b.const(np.float32(0.25))), x)
+
+
+def _reduce(g: Grower, x: str) -> str:
+    rank = len(g.b.shape(x))
+    axes = tuple(sorted({g.whole(0, rank - 1) for _ in range(g.whole(1, 2))}))
+    keep = len(axes) == rank or g.flag()
+    op = g.pick("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL2")
+    return g.b.add(str(op), x, axes=axes, keepdims=keep)
+
+
+def _layer_norm(g: Grower, x: str) -> str:
+    last = {"axes": (len(g.b.shape(x)) - 1,), "keepdims": True}
+    centred = g.b.add("Sub", x, g.b.add("ReduceMean", x, **last))
+    square = g.b.add("Pow", centred, g.b.const(np.float32(2)))
+    variance = g.b.add("ReduceMean", square, **last)
+    deviation = g.b.add("Sqrt", g.b.add("Add", variance, g.b.const(np.float32(0.5))))
+    scaled = g.b.add("Mul", g.b.add("Div", centred, deviation), g.b.const(g.normal(1)))
+    return g.b.add("Add", scaled, g.b.const(g.normal(g.b.shape(x)[-1])))
+
+
+def _products(g: Grower, x: str) -> str | None:
+    """Each row of x times each: two computed factors, as attention has them."""
+    rank = len(g.b.shape(x))
+    if rank < 2:
+        return None
+    turned = g.b.add("Transpose", x, perm=(*range(rank - 2), rank - 1, rank - 2))
+    product = g.b.add("MatMul", x, turned)
+    return g.b.add("Mul", product, g.b.const(np.float32(1 / g.b.shape(x)[-1])))
+
+
+def _log_of_size(g: Grower, x: str) -> str:
+    return g.b.add("Log", g.b.add("Add", g.b.add("Abs", x), g.b.const(np.float32(0.5))))
+
+
 def _constant_part(g: Grower, x: str) -> str:
     """A node that reads only constants."""
     number = g.b.add("Neg", g.b.const(g.normal(1)))
@@ -369,12 +452,16 @@ GROWERS_4D = (
 GROWERS = (
     *(_affine, _affine, _unary, _clip, _silu, _hard_swish, _gelu, _residual, _twice, _concat),
     *(_reshape, _transpose, _slice, _dense, _softmax, _constant_part),
+    *(_attention, _extreme, _quotient),
+    *(_log_softmax, _branch, _reduce, _layer_norm, _products, _log_of_size),
 )
 
 
 @st.composite
-def random_graph(draw: Draw, max_steps: int = 8) -> Graph:
+def random_graph(draw: Draw, max_steps: int = 8, *, choices: bool = False) -> Graph:
     """Draw a legal graph of up to `max_steps` steps from one input [N, C, H, W].
+
+    With `choices` it may hold comparisons: the least difference in a sum then turns a result over.
 
     Its outputs are the values that nothing reads, sometimes without one of them, and sometimes with
     one that something reads.
@@ -384,8 +471,9 @@ def random_graph(draw: Draw, max_steps: int = 8) -> Graph:
     made = [g.b.input("x", shape)]
     for _ in range(g.whole(1, max_steps)):
         source = str(g.pick(*made[-3:][::-1]))
-        choices = GROWERS_4D + GROWERS if len(g.b.shape(source)) == 4 else GROWERS
-        new = draw(st.sampled_from(choices))(g, source)
+        growers = GROWERS_4D + GROWERS if len(g.b.shape(source)) == 4 else GROWERS
+        growers += (_choice,) * choices
+        new = draw(st.sampled_from(growers))(g, source)
         if new is not None and math.prod(g.b.shape(new)) <= 4000:
             made.append(new)
     read = {name for node in g.b.nodes for name in node.inputs}

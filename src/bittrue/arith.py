@@ -147,6 +147,103 @@ def mul(a: U8, b: U8, za: int, zb: int, mult: F32, zero_point: int, lo: int, hi:
     return finish(product.astype(np.float32) * mult, zero_point, lo, hi)
 
 
+def div(a: U8, b: U8, za: int, zb: int, mult: F32, zero_point: int, lo: int, hi: int) -> U8:
+    """Return ``clip(rint(fl(fl((a-za) / (b-zb)) * m)) + zo, lo, hi)``; mult is float32 [1] or [C].
+
+    By zero: hi where a is above za, lo where it is below (for positive m), and zo, clipped, for
+    0 / 0. What else is no number (an infinity times 0, in a hostile file) gives lo.
+    """
+    left = (a.astype(np.int32) - np.int32(za)).astype(np.float32)
+    right = (b.astype(np.int32) - np.int32(zb)).astype(np.float32)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        quotient = np.where((left == 0) & (right == 0), np.float32(0), left / right)
+        steps = quotient * mult
+    return finish(np.where(np.isnan(steps), np.float32(-np.inf), steps), zero_point, lo, hi)
+
+
+def minimum(a: U8, b: U8, za: int, zb: int, mult: F32, zero_point: int, lo: int, hi: int) -> U8:
+    """Return ``clip(rint(min(fl((a-za)*ma), fl((b-zb)*mb))) + zo, lo, hi)``; mult as for `add`."""
+    left, right = scaled_pair(a, b, za, zb, mult)
+    return finish(np.where(left < right, left, right), zero_point, lo, hi)
+
+
+def maximum(a: U8, b: U8, za: int, zb: int, mult: F32, zero_point: int, lo: int, hi: int) -> U8:
+    """Return ``clip(rint(max(fl((a-za)*ma), fl((b-zb)*mb))) + zo, lo, hi)``; mult as for `add`."""
+    left, right = scaled_pair(a, b, za, zb, mult)
+    return finish(np.where(left > right, left, right), zero_point, lo, hi)
+
+
+def compare(a: U8, b: U8, za: int, zb: int, mult: F32, function: str) -> U8:
+    """Return 1 where ``fl((a-za)*ma)`` and ``fl((b-zb)*mb)`` compare so, else 0; mult as for `add`.
+
+    Args:
+        a: uint8 codes that broadcast with b.
+        b: uint8 codes.
+        za: Zero point of a.
+        zb: Zero point of b.
+        mult: float32 [2, 1] or [2, C]: the scales of a and of b.
+        function: "equal", "less" or "less_or_equal".
+    """
+    left, right = scaled_pair(a, b, za, zb, mult)
+    rules = {"equal": np.equal, "less": np.less, "less_or_equal": np.less_equal}
+    return np.asarray(rules[function](left, right), np.uint8)
+
+
+def scaled_pair(a: U8, b: U8, za: int, zb: int, mult: F32) -> tuple[F32, F32]:
+    """Return ``fl((a-za)*ma)`` and ``fl((b-zb)*mb)``; mult is float32 [2, 1] or [2, C]."""
+    with np.errstate(over="ignore"):
+        left = (a.astype(np.int32) - np.int32(za)).astype(np.float32) * mult[0]
+        right = (b.astype(np.int32) - np.int32(zb)).astype(np.float32) * mult[1]
+    return left, right
+
+
+# --- sums of products, and of neighbours -------------------------------------------------------
+
+#: 33,025 products of at most 255 * 255 stay below 2^31.
+MATMUL_DEPTH_MAX = 33025
+
+
+def matmul(a: U8, b: U8, za: int, zb: int) -> I32:
+    """Return ``sum over k of (a[..., m, k] - za) * (b[..., n, k] - zb)``, int32 [..., m, n].
+
+    Args:
+        a: uint8 [..., M, K], K at most MATMUL_DEPTH_MAX.
+        b: uint8 [..., N, K]: both run along the axis that is summed. Leading axes broadcast.
+        za: Zero point of a.
+        zb: Zero point of b.
+    """
+    left = a.astype(np.float64) - za
+    right = np.swapaxes(b, -1, -2).astype(np.float64) - zb
+    # Exact: every partial sum is an integer below 2**31, whatever the order.
+    return np.asarray(left @ right).astype(np.int32)
+
+
+#: The weights of two neighbours add up to this.
+RESIZE_ONE = 2048
+
+
+def resize_linear(x: U8, rows: I32, row_weight: I32, cols: I32, col_weight: I32) -> U8:
+    """Return each output's four neighbours weighted, ``(sum wy*wx*q) / 2^22``, ties to even.
+
+    Args:
+        x: uint8 [N, H, W, C].
+        rows: int32 [OH, 2], the two rows of each output row, 0 to H-1.
+        row_weight: int32 [OH, 2], at least 0, each pair adding up to 2048.
+        cols: int32 [OW, 2], 0 to W-1.
+        col_weight: int32 [OW, 2], as row_weight.
+
+    Returns:
+        uint8 [N, OH, OW, C]; scale and zero point are the input's.
+    """
+    wide = x.astype(np.int64)
+    down = row_weight.astype(np.int64)[:, :, None, None]  # [OH, 2, 1, 1]
+    across = col_weight.astype(np.int64)[:, :, None]  # [OW, 2, 1]
+    lines = wide[:, rows[:, 0]] * down[:, 0] + wide[:, rows[:, 1]] * down[:, 1]  # [N, OH, W, C]
+    left, right = lines[:, :, cols[:, 0]], lines[:, :, cols[:, 1]]
+    acc = np.asarray(left * across[:, 0] + right * across[:, 1], np.int64)
+    return np.asarray((acc + (2**21 - 1) + ((acc >> 22) & 1)) >> 22, np.uint8)
+
+
 # --- float functions of the float tail ---------------------------------------------------------
 
 # exp: x = n*ln2 + r with |r| <= ln2/2, ln2 split so that n*LN2_HI is exact for |n| < 2**9.

@@ -6,6 +6,8 @@ source --import_model--> native --optimize--> fp_optimized --quantize--> quantiz
 
 from __future__ import annotations
 
+import logging
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,18 +24,22 @@ from bittrue.contract.preprocess import (
 )
 from bittrue.contract.tensor import Contract
 from bittrue.engines.runner import Runner
-from bittrue.errors import UnsupportedError, UsageError
+from bittrue.errors import Error, UnsupportedError, UsageError
 from bittrue.graph.model import Graph
 from bittrue.passes.history import history_to_json
 from bittrue.quant.calibrate import Run, Sample, samples_from
 from bittrue.quant.model import QuantizedGraph
 from bittrue.stages import adapt, stage_contract, stage_graph
 
+log = logging.getLogger(__name__)
+
 Pictures = str | Path | Iterable[np.ndarray | Mapping[str, np.ndarray]]
 PreprocessLike = Preprocess | str | Path
 DEFAULT_SAMPLES = 64
 #: Of `compile`: a random one, and one at the upper end of every input.
 DEFAULT_VECTORS = 2
+#: Cuts that are tried before none is proposed; the second begins where the first one led.
+CUT_TRIES = 4
 
 
 # --- source to native ----------------------------------------------------------------------------
@@ -290,6 +296,84 @@ def optimize(network: Network, *, normalize_inside: bool = True) -> Network:
     )
 
 
+def check(network: Network, *, tail: str = "float") -> None:
+    """Refuse a network that the engine could not run however it is calibrated.
+
+    `optimize` runs first if it did not.
+
+    Args:
+        network: An imported or optimised network.
+        tail: As `quantize`.
+
+    Raises:
+        UnsupportedError: if nodes cannot be lowered; lists them all, and where the network could
+            end instead so that the rest compiles.
+        UsageError: if `tail` is an unknown word.
+    """
+    from bittrue.compiler.supported import unsupported_nodes
+
+    if network.optimized is None:
+        network = optimize(network)
+    refused = unsupported_nodes(stage_graph(network, "fp_optimized"), tail=tail)
+    if refused:
+        raise UnsupportedError(
+            f"{len(refused)} nodes cannot run on the engine",
+            nodes=refused,
+            where=network.source.name,  # the file: graphs are often all called "main_graph"
+            hint=_cut_hint(network, tail),
+        )
+
+
+def _cut_hint(network: Network, tail: str) -> str:
+    """Say at which tensors, all together, the network could end; they have been tried."""
+    ends = _ends_that_compile(network, tail)
+    if not ends:
+        return "change these layers in the source: nothing that compiles could be kept before them"
+    told = " ".join(f"--end {shlex.quote(name)}" for name in ends)
+    return f"end the network before them, at all of these: {told} (what is left compiles)"
+
+
+def _ends_that_compile(network: Network, tail: str) -> tuple[str, ...]:
+    """Return tensors of the source at which the network can end; empty if none were found."""
+    from bittrue.compiler.supported import joint_cut, unsupported_nodes
+
+    ends: tuple[str, ...] = ()
+    shorter = network
+    for _ in range(CUT_TRIES):
+        graph = stage_graph(shorter, "fp_optimized")
+        refused = unsupported_nodes(graph, tail=tail)
+        if not refused:
+            return ends
+        ends = joint_cut(graph, {row.node for row in refused})
+        try:
+            shorter = _ended(network, ends)
+        except Error as why:
+            log.debug("cannot end at %s: %s", ends, why)
+            return ()
+    return ()
+
+
+def _ended(network: Network, ends: tuple[str, ...]) -> Network:
+    """Return the network imported anew up to some tensors, and optimised.
+
+    Raises:
+        Error: if that cannot be.
+    """
+    from bittrue.importers.onnx import import_onnx
+
+    settings = network.provenance["import"]
+    start = settings.get("start", []) if isinstance(settings, Mapping) else []
+    native = network.native
+    needed = set(ends)
+    for node in reversed(native.nodes):
+        if needed.intersection(node.outputs):
+            needed.update(node.inputs)
+    shapes = {name: native.values[name].shape for name in native.inputs if name in needed}
+    graph = import_onnx(network.source.onnx, input_shapes=shapes, start=start, end=ends)
+    kept = {name: item for name, item in network.preprocess.items() if name in graph.inputs}
+    return optimize(replace(network, native=graph, preprocess=kept))
+
+
 # --- fp_optimized to quantized -------------------------------------------------------------------
 
 
@@ -446,21 +530,26 @@ def compile(network: Network, *, vectors: int = DEFAULT_VECTORS) -> Network:
         "source": {"name": network.source.name, "sha256": network.source.sha256},
     }
     told = {} if network.history is None else {"history": history_to_json(network.history)}
+    recipes = {name: preprocess_to_json(item) for name, item in network.preprocess.items()}
     try:
         program = compile_graph(
             network.quantized,
             name=network.name,
             inputs=stage_contract(network, "fp_optimized").inputs,
-            preprocess={
-                name: preprocess_to_json(item) for name, item in network.preprocess.items()
-            },
+            preprocess=recipes,
             provenance={**provenance, **told},
         )
     except UnsupportedError as why:
-        why.where = network.source.name  # the file: graphs are often all called "main_graph"
+        check(network, tail=_tail_of(network))  # says at which tensors the network could end
+        why.where = network.source.name
         raise
     executable = to_bytes(with_vectors(program, vectors))
     return replace(network, executable=executable, provenance=provenance)
+
+
+def _tail_of(network: Network) -> str:
+    settings = network.provenance.get("quantize")
+    return str(settings.get("tail", "float")) if isinstance(settings, Mapping) else "float"
 
 
 def build(
@@ -475,6 +564,8 @@ def build(
     samples: int = DEFAULT_SAMPLES,
 ) -> Network:
     """Return a network taken through every stage in one go, with the default settings of each.
+
+    What the engine cannot run is refused before a sample is read.
 
     Args:
         path: As `import_model`.
@@ -497,4 +588,6 @@ def build(
         end=end,
         preprocess=preprocess,
     )
-    return compile(quantize(optimize(network), calibration, samples=samples))
+    network = optimize(network)
+    check(network)
+    return compile(quantize(network, calibration, samples=samples))

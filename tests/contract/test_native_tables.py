@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from bittrue import settings
-from bittrue.compiler.instructions import BINARY_FUNCTIONS, INSTRUCTIONS, UNARY_FUNCTIONS
+from bittrue.compiler.instructions import (
+    BINARY_FUNCTIONS,
+    INSTRUCTIONS,
+    REDUCTIONS,
+    UNARY_FUNCTIONS,
+)
 from bittrue.engines.native_library import (
     InstructionRow,
     available_isas,
@@ -21,6 +26,7 @@ def test_instruction_table_is_the_compilers() -> None:
 
 
 def test_float_functions_are_the_compilers() -> None:
+    assert float_functions(0) == REDUCTIONS
     assert float_functions(1) == UNARY_FUNCTIONS
     assert float_functions(2) == BINARY_FUNCTIONS
 

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from bittrue.compiler.instructions import INSTRUCTIONS
+from bittrue import arith_float
+from bittrue.compiler.instructions import (
+    BINARY_FUNCTIONS,
+    INSTRUCTIONS,
+    REDUCTIONS,
+    UNARY_FUNCTIONS,
+)
 from bittrue.compiler.lower import LOWERINGS, NOT_LOWERED
 from bittrue.engines.emulate import EMULATORS
 from bittrue.engines.native_library import instruction_rows, kernel_rows
 from bittrue.graph.ops import OPS
+from bittrue.graph.pointwise import WORDS
 from bittrue.graph.reference import REFERENCE
 from bittrue.graph.shapes import SHAPES
 from bittrue.quant.target import TARGETS
@@ -39,6 +46,16 @@ def test_no_part_is_there_for_an_operator_that_is_not() -> None:
 def test_each_instruction_has_an_emulator_rule_and_a_scalar_kernel(kind: str) -> None:
     assert kind in EMULATORS
     assert ("scalar", kind) in {(row.isa, row.instruction) for row in kernel_rows()}
+
+
+def test_each_float_function_has_its_rule() -> None:
+    assert tuple(arith_float.UNARY) == UNARY_FUNCTIONS
+    assert tuple(arith_float.BINARY) == BINARY_FUNCTIONS
+    assert tuple(arith_float.REDUCTIONS) == REDUCTIONS
+
+
+def test_every_word_of_an_expression_is_a_float_function() -> None:
+    assert set(WORDS) <= {*UNARY_FUNCTIONS, *BINARY_FUNCTIONS}
 
 
 def test_the_engine_has_the_same_instruction_table() -> None:

@@ -284,6 +284,114 @@ def test_mul_of_every_pair_of_codes(row: tuple[float, ...]) -> None:
     assert np.array_equal(found, [known[p] for p in products])
 
 
+#: za, zb, m, zero point, lo, hi.
+QUOTIENTS = (
+    (0, 0, 1.0, 0, 0, 255),
+    (128, 128, 2.0, 128, 0, 255),
+    (255, 0, 0.5, 255, 10, 255),
+    (100, 30, 12.7, 60, 0, 255),
+    (3, 250, 99.9, 131, 131, 200),
+    (77, 200, 1.7e-5, 1, 0, 254),
+)
+
+
+@pytest.mark.parametrize("row", QUOTIENTS)
+def test_div_of_every_pair_of_codes(row: tuple[float, ...]) -> None:
+    za, zb, zero_point, lo, hi = (int(row[i]) for i in (0, 1, 3, 4, 5))
+    mult = np.float32([row[2]])
+
+    def quotient(a: int, b: int) -> int:
+        if b == 0:
+            return hi if a > 0 else lo if a < 0 else min(max(zero_point, lo), hi)
+        return code(fl(fl(Fraction(a, b)) * exact(mult[0])), zero_point, lo, hi)
+
+    known: dict[tuple[int, int], int] = {}
+    pairs = [(a - za, b - zb) for a in range(256) for b in range(256)]
+    for pair in pairs:
+        if pair not in known:
+            known[pair] = quotient(*pair)
+    found = arith.div(PAIR_A, PAIR_B, za, zb, mult, zero_point, lo, hi)
+    assert np.array_equal(found, [known[pair] for pair in pairs])
+
+
+def test_div_of_what_is_no_number_gives_the_least_code() -> None:
+    found = arith.div(np.uint8([9]), np.uint8([5]), 3, 5, np.float32([0]), 100, 7, 200)
+    assert found.tolist() == [7]
+
+
+@pytest.mark.parametrize("row", ADDITIONS)
+def test_extremes_and_comparisons_of_every_pair_of_codes(row: tuple[float, ...]) -> None:
+    za, zb, zero_point, lo, hi = (int(row[i]) for i in (0, 1, 4, 5, 6))
+    mult = np.float32([[row[2]], [row[3]]])
+    left = [fl((a - za) * exact(mult[0, 0])) for a in range(256)]
+    right = [fl((b - zb) * exact(mult[1, 0])) for b in range(256)]
+    pairs = [(x, y) for x in left for y in right]
+    params = (za, zb, mult, zero_point, lo, hi)
+    for rule, choose in ((arith.minimum, min), (arith.maximum, max)):
+        want = [code(choose(pair), zero_point, lo, hi) for pair in pairs]
+        assert np.array_equal(rule(PAIR_A, PAIR_B, *params), want)
+    rules = {"equal": Fraction.__eq__, "less": Fraction.__lt__, "less_or_equal": Fraction.__le__}
+    for name, holds in rules.items():
+        want = [int(holds(x, y)) for x, y in pairs]
+        found = arith.compare(PAIR_A, PAIR_B, za, zb, mult, name)
+        assert found.dtype == np.uint8
+        assert np.array_equal(found, want)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_values_of_one_scale_compare_as_their_codes(scale: float) -> None:
+    mult = np.full((2, 1), scale, np.float32)
+    for zero in (0, 7, 255):
+        assert np.array_equal(
+            arith.compare(PAIR_A, PAIR_B, zero, zero, mult, "equal"), PAIR_A == PAIR_B
+        )
+        assert np.array_equal(
+            arith.compare(PAIR_A, PAIR_B, zero, zero, mult, "less"), PAIR_A < PAIR_B
+        )
+
+
+def test_products_of_two_activations_are_pythons_whole_numbers() -> None:
+    rng = np.random.default_rng(6)
+    a, b = rng.integers(0, 256, (2, 1, 3, 5), np.uint8), rng.integers(0, 256, (4, 2, 5), np.uint8)
+    found = arith.matmul(a, b, 100, 200)
+    assert found.shape == (2, 4, 3, 2)
+    for i, j, m, n in np.ndindex(found.shape):
+        rows = zip(a[i, 0, m].tolist(), b[j, n].tolist(), strict=True)
+        assert found[i, j, m, n] == sum((x - 100) * (y - 200) for x, y in rows)
+
+
+def test_the_longest_product_stays_in_int32_and_one_more_would_not() -> None:
+    most = np.full((1, arith.MATMUL_DEPTH_MAX), 255, np.uint8)
+    assert arith.matmul(most, most, 0, 0)[0, 0] == arith.MATMUL_DEPTH_MAX * 255**2 < 2**31
+    assert arith.matmul(most, most, 0, 255)[0, 0] == 0
+    assert (arith.MATMUL_DEPTH_MAX + 1) * 255**2 >= 2**31
+
+
+def test_resize_rounds_the_whole_sum_once_to_even() -> None:
+    rng = np.random.default_rng(7)
+    size = 40
+    x = rng.integers(0, 256, (1, size, size, 3), np.uint8)
+    later = rng.choice([0, 1, 512, 1024, 1536, 2047, 2048], (2, size))
+    rows, cols = rng.integers(0, size, (2, size, 2)).astype(np.int32)
+    weights = np.stack([2048 - later, later], 2).astype(np.int32)
+    found = arith.resize_linear(x, rows, weights[0], cols, weights[1])
+    ties = 0
+    for i, j, c in np.ndindex(size, size, 3):
+        total = (
+            sum(
+                Fraction(
+                    int(weights[0, i, p] * weights[1, j, q]) * int(x[0, rows[i, p], cols[j, q], c])
+                )
+                for p in range(2)
+                for q in range(2)
+            )
+            / 2**22
+        )
+        ties += total.denominator == 2
+        assert found[0, i, j, c] == round(total)
+    assert ties > 100
+
+
 def test_multipliers_of_add_and_mul_run_along_the_last_axis() -> None:
     a, b = np.uint8([[10, 20, 30]]), np.uint8([[1], [2]])
     mult = np.float32([[1, 2, 3], [10, 20, 30]])

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from bittrue import arith
+from bittrue import arith, arith_float
 from bittrue.compiler.fileformat import to_bytes
-from bittrue.compiler.instructions import UNARY_FUNCTIONS
+from bittrue.compiler.instructions import COMPARE_FUNCTIONS, UNARY_FUNCTIONS
 from bittrue.engines.native import Engine
 from bittrue.engines.native_library import available_isas
 from tests.kernels.programs import Builder
@@ -83,6 +83,53 @@ def test_mul_of_every_pair_of_codes(
         assert np.array_equal(found, want)
 
 
+@pytest.mark.parametrize("pair", PAIRS, ids=["broadcast", "alike"])
+@pytest.mark.parametrize("factor", [0.5, 1.0, 12.7, 100.0, -3.3])
+def test_div_of_every_pair_of_codes(
+    isa: str, pair: tuple[np.ndarray, np.ndarray], factor: float
+) -> None:
+    mult = np.float32([factor])
+    for za, zb, zero in zip(ZERO_POINTS, ZERO_POINTS[::-1], (128, 255, 0, 1), strict=True):
+        limits = {"zero_point": zero, "lo": min(zero, 3), "hi": 254}
+        want = arith.div(*pair, za, zb, mult, *limits.values())
+        shape = ((256, 256), "uint8")
+        found = run_step(isa, "DIV", pair, [mult], shape, zero_a=za, zero_b=zb, **limits)
+        assert np.array_equal(found, want)
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=["broadcast", "alike"])
+@pytest.mark.parametrize("factors", [*FACTORS, (0.1, 0.1)])
+def test_extremes_and_comparisons_of_every_pair_of_codes(
+    isa: str, pair: tuple[np.ndarray, np.ndarray], factors: tuple[float, float]
+) -> None:
+    mult, shape = np.float32(factors).reshape(2, 1), ((256, 256), "uint8")
+    for za, zb, zero in zip(ZERO_POINTS, ZERO_POINTS[::-1], (128, 255, 0, 1), strict=True):
+        zeros = {"zero_a": za, "zero_b": zb}
+        limits = {"zero_point": zero, "lo": min(zero, 3), "hi": 254}
+        for kind, rule in (("MIN", arith.minimum), ("MAX", arith.maximum)):
+            want = rule(*pair, za, zb, mult, *limits.values())
+            found = run_step(isa, kind, pair, [mult], shape, **zeros, **limits)
+            assert np.array_equal(found, want)
+        for index, function in enumerate(COMPARE_FUNCTIONS):
+            want = arith.compare(*pair, za, zb, mult, function)
+            found = run_step(isa, "COMPARE", pair, [mult], shape, **zeros, function=index)
+            assert np.array_equal(found, want)
+
+
+@pytest.mark.parametrize("zero_a", ZERO_POINTS)
+def test_the_longest_product_of_two_activations(isa: str, zero_a: int) -> None:
+    """Sums to 33,025 * 255 * 255: one product more could wrap."""
+    ends = np.uint8([[0], [255], [7]])
+    a = np.repeat(ends, arith.MATMUL_DEPTH_MAX, axis=1)
+    mult = np.float32([2.0**-20])
+    for zero_b in ZERO_POINTS:
+        params = {"zero_a": zero_a, "zero_b": zero_b, "zero_point": 0, "lo": 0, "hi": 0}
+        found = run_step(isa, "MATMUL", [a, a], [mult], ((3, 3), "float32"), **params)
+        exact = (ends.astype(int) - zero_a) * (ends.astype(int).T - zero_b)
+        want = np.float32(exact * arith.MATMUL_DEPTH_MAX) * mult
+        assert np.array_equal(found, want)
+
+
 @pytest.mark.parametrize("zero_point", ZERO_POINTS)
 def test_codes_to_floats_and_back(isa: str, zero_point: int) -> None:
     scale = np.float32([1e-3, 1 / 255, 0.1, 0.5, 1.0, 2.3])  # one a column
@@ -144,15 +191,11 @@ def every_kind_of_float() -> np.ndarray:
 
 @pytest.mark.parametrize("function", UNARY_FUNCTIONS)
 def test_function_of_every_kind_of_float(isa: str, function: str) -> None:
-    rules = {"exp": arith.exp, "sigmoid": arith.sigmoid, "sqrt": np.sqrt} | {
-        "neg": np.negative,
-        "abs": np.abs,
-    }
     x = every_kind_of_float()
     params = {"function": UNARY_FUNCTIONS.index(function)}
     found = run_step(isa, "F32_UNARY", [x], [], (x.shape, "float32"), **params)
     with np.errstate(all="ignore"):
-        want = rules[function](x)
+        want = arith_float.UNARY[function](x)
     assert np.isnan(want).any()
     bits = np.where(np.isnan(want), np.uint32(0x7FC00000), want.view(np.uint32))
     assert np.array_equal(found.view(np.uint32), bits)

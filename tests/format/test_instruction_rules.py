@@ -112,6 +112,45 @@ ROWS: dict[str, tuple[dict[str, tuple[str, tuple[int, ...]]], Arrays, tuple[str,
     ),
     "F32_UNARY": ({"x": ("float32", (2, 3))}, {}, ("float32", (2, 3)), {"function": 4}),
     "F32_SOFTMAX": ({"x": ("float32", (2, 3))}, {}, ("float32", (2, 3)), {}),
+    "MATMUL": (
+        {"a": ("uint8", (2, 1, 3, 5)), "b": ("uint8", (1, 4, 2, 5))},
+        {"multiplier": np.full(2, 0.01, F32)},
+        ("uint8", (2, 4, 3, 2)),
+        {**CODES, "zero_a": 3, "zero_b": 4},
+    ),
+    "RESIZE_LINEAR": (
+        {"x": ("uint8", (1, 4, 5, 6))},
+        {
+            "rows": np.array([[0, 1], [3, 3]], np.int32),
+            "row_weight": np.array([[512, 1536], [0, 2048]], np.int32),
+            "cols": np.array([[4, 0]], np.int32),
+            "col_weight": np.array([[1024, 1024]], np.int32),
+        },
+        ("uint8", (1, 2, 1, 6)),
+        {},
+    ),
+    **{
+        kind: (
+            {"a": ("uint8", (2, 3, 4)), "b": ("uint8", (2, 1, 4))},
+            {"multiplier": np.full((2, 4) if kind != "DIV" else 4, 0.5, F32)},
+            ("uint8", (2, 3, 4)),
+            {**({"function": 2} if kind == "COMPARE" else CODES), "zero_a": 3, "zero_b": 4},
+        )
+        for kind in ("DIV", "MIN", "MAX", "COMPARE")
+    },
+    "F32_WHERE": (
+        {"condition": ("float32", (1, 3)), "a": ("float32", (2, 1)), "b": ("float32", (2, 3))},
+        {},
+        ("float32", (2, 3)),
+        {},
+    ),
+    "F32_REDUCE": ({"x": ("float32", (2, 3))}, {}, ("float32", (2, 1)), {"function": 5}),
+    "F32_MATMUL": (
+        {"a": ("float32", (2, 1, 3, 4)), "b": ("float32", (1, 5, 4, 6))},
+        {},
+        ("float32", (2, 5, 3, 6)),
+        {},
+    ),
 }  # fmt: skip
 
 
@@ -214,6 +253,50 @@ TENSORS: list[tuple[str, str, str, tuple[int, ...], str]] = [
     ("F32_BINARY", "y", "float32", (3, 3), "broadcast"),
     ("F32_UNARY", "y", "float32", (6,), "y is"),
     ("F32_SOFTMAX", "x", "uint8", (2, 3), "x is uint8"),
+    ("MATMUL", "a", "float32", (2, 1, 3, 5), "a is float32"),
+    ("MATMUL", "b", "int8", (1, 4, 2, 5), "b is int8"),
+    ("MATMUL", "a", "uint8", (1, 3, 5), "3 axes"),
+    ("MATMUL", "b", "uint8", (4, 2, 5), "3 axes"),
+    ("MATMUL", "a", "uint8", (2, 1, 3, 4), "products a sum"),
+    ("MATMUL", "a", "uint8", (3, 1, 3, 5), "broadcast"),
+    ("MATMUL", "y", "uint8", (2, 5, 3, 2), "broadcast"),
+    ("MATMUL", "y", "uint8", (2, 4, 2, 2), "y is"),
+    ("MATMUL", "y", "uint8", (2, 4, 3, 3), "y is"),
+    ("MATMUL", "y", "int32", (2, 4, 3, 2), "y is int32"),
+    ("MATMUL", "y", "float32", (2, 4, 3, 2), "of a float32 output"),
+    ("RESIZE_LINEAR", "x", "float32", (1, 4, 5, 6), "x is float32"),
+    ("RESIZE_LINEAR", "x", "uint8", (4, 5, 6), "3 axes"),
+    ("RESIZE_LINEAR", "x", "uint8", (1, 3, 5, 6), "rows holds"),
+    ("RESIZE_LINEAR", "x", "uint8", (1, 4, 4, 6), "cols holds"),
+    ("RESIZE_LINEAR", "y", "float32", (1, 2, 1, 6), "y is float32"),
+    ("RESIZE_LINEAR", "y", "uint8", (1, 2, 2, 6), "cols is"),
+    ("RESIZE_LINEAR", "y", "uint8", (1, 1, 1, 6), "rows is"),
+    ("RESIZE_LINEAR", "y", "uint8", (1, 2, 1, 5), "y is"),
+    ("DIV", "a", "float32", (2, 3, 4), "a is float32"),
+    ("MIN", "b", "uint8", (2, 2, 4), "broadcast"),
+    ("MAX", "y", "int8", (2, 3, 4), "y is int8"),
+    ("COMPARE", "b", "uint8", (1, 4), "2 axes"),
+    ("COMPARE", "y", "uint8", (2, 3, 5), "broadcast"),
+    ("COMPARE", "y", "float32", (2, 3, 4), "y is float32"),
+    ("F32_WHERE", "condition", "uint8", (1, 3), "condition is uint8"),
+    ("F32_WHERE", "condition", "float32", (3,), "1 axes"),
+    ("F32_WHERE", "a", "float32", (3, 1), "broadcast"),
+    ("F32_WHERE", "b", "float32", (2, 4), "broadcast"),
+    ("F32_WHERE", "y", "float32", (4, 3), "broadcast"),
+    ("F32_REDUCE", "x", "uint8", (2, 3), "x is uint8"),
+    ("F32_REDUCE", "y", "uint8", (2, 1), "y is uint8"),
+    ("F32_REDUCE", "y", "float32", (2, 3), "y is"),
+    ("F32_REDUCE", "y", "float32", (3, 1), "y is"),
+    ("F32_REDUCE", "y", "float32", (2,), "y is"),
+    ("F32_MATMUL", "a", "uint8", (2, 1, 3, 4), "a is uint8"),
+    ("F32_MATMUL", "a", "float32", (2, 1, 3, 5), "5 is not 4"),
+    ("F32_MATMUL", "a", "float32", (3, 1, 3, 4), "broadcast"),
+    ("F32_MATMUL", "b", "float32", (3, 5, 4, 6), "broadcast"),
+    ("F32_MATMUL", "b", "float32", (5, 4, 6), "3 axes"),
+    ("F32_MATMUL", "b", "float32", (1, 4, 4, 6), "broadcast"),
+    ("F32_MATMUL", "y", "float32", (2, 5, 4, 6), "y is"),
+    ("F32_MATMUL", "y", "float32", (2, 5, 3, 7), "y is"),
+    ("F32_MATMUL", "y", "float32", (6,), "not 2 or more"),
 ]
 
 
@@ -264,6 +347,24 @@ CONSTANTS: list[tuple[str, str, np.ndarray, str]] = [
     ("QUANTIZE", "scale", np.full(1, np.inf, F32), "not finite"),
     ("DEQUANTIZE", "scale", np.full(3, np.nan, F32), "not finite"),
     ("DEQUANTIZE", "scale", np.zeros(3, np.int32), "scale is int32"),
+    ("MATMUL", "multiplier", np.zeros(3, F32), "multiplier is"),
+    ("MATMUL", "multiplier", np.full(2, np.inf, F32), "not finite"),
+    ("MATMUL", "multiplier", np.zeros((2, 1), F32), "multiplier is"),
+    ("RESIZE_LINEAR", "rows", np.zeros(2, np.int32), "rows is"),
+    ("RESIZE_LINEAR", "rows", np.zeros((2, 3), np.int32), "rows is"),
+    ("RESIZE_LINEAR", "rows", np.zeros((2, 2), np.int8), "rows is int8"),
+    ("RESIZE_LINEAR", "rows", np.array([[0, 1], [3, 4]], np.int32), "rows holds"),
+    ("RESIZE_LINEAR", "rows", np.array([[-1, 1], [3, 3]], np.int32), "rows holds"),
+    ("RESIZE_LINEAR", "cols", np.array([[0, 5]], np.int32), "cols holds"),
+    ("RESIZE_LINEAR", "row_weight", np.array([[512, 1536]], np.int32), "row_weight is"),
+    ("RESIZE_LINEAR", "row_weight", np.full((2, 2), 1024, F32), "row_weight is float32"),
+    ("RESIZE_LINEAR", "row_weight", np.array([[512, 1536], [0, 2047]], np.int32), "add up to"),
+    ("RESIZE_LINEAR", "col_weight", np.array([[-1, 2049]], np.int32), "add up to"),
+    ("RESIZE_LINEAR", "col_weight", np.array([[2049, -1]], np.int32), "add up to"),
+    ("DIV", "multiplier", np.zeros((2, 4), F32), "multiplier is"),
+    ("MIN", "multiplier", np.zeros(4, F32), "multiplier is"),
+    ("MAX", "multiplier", np.full((2, 4), np.nan, F32), "not finite"),
+    ("COMPARE", "multiplier", np.zeros((1, 4), F32), "multiplier is"),
 ]
 
 
@@ -274,6 +375,8 @@ def test_constants(
     assert_refused(program_of(kind, arrays={role: array}), message, monkeypatch)
 
 
+#: Kinds with a zero point and a range.
+RANGED = ("CONV", "ADD", "MUL", "AVG_POOL", "MATMUL", "DIV", "MIN", "MAX")
 PARAMS: list[tuple[str, str, int, str]] = [
     *((kind, name, value, name)
       for kind in ("CONV", "MAX_POOL", "AVG_POOL")
@@ -288,21 +391,27 @@ PARAMS: list[tuple[str, str, int, str]] = [
       for name in ("kernel_h", "kernel_w")
       for value in (0, 2**15 + 1)),
     *((kind, name, value, name)
-      for kind in ("CONV", "ADD", "MUL", "AVG_POOL")
+      for kind in RANGED
       for name in ("zero_point", "lo", "hi")
       for value in (-1, 256)),
     *((kind, name, value, name)
-      for kind in ("ADD", "MUL") for name in ("zero_a", "zero_b") for value in (-1, 256)),
+      for kind in ("ADD", "MUL", "MATMUL", "DIV", "MIN", "MAX", "COMPARE")
+      for name in ("zero_a", "zero_b")
+      for value in (-1, 256)),
     ("AVG_POOL", "zero_x", 256, "zero_x"),
     ("QUANTIZE", "zero_point", 256, "zero_point"),
     ("DEQUANTIZE", "zero_point", -1, "zero_point"),
-    *((kind, "hi", -1, "hi -1") for kind in ("CONV", "ADD", "MUL", "AVG_POOL")),
+    *((kind, "hi", -1, "hi -1") for kind in RANGED),
+    ("COMPARE", "function", 3, "function"),
+    ("COMPARE", "function", -1, "function"),
     ("CONV", "groups", 0, "groups"),
     ("CONV", "groups", 3, "groups"),
     ("CONV", "groups", -2, "groups"),
-    ("F32_BINARY", "function", 6, "function"),
+    ("F32_BINARY", "function", 13, "function"),
     ("F32_BINARY", "function", -1, "function"),
-    ("F32_UNARY", "function", 5, "function"),
+    ("F32_UNARY", "function", 16, "function"),
+    ("F32_REDUCE", "function", 6, "function"),
+    ("F32_REDUCE", "function", -1, "function"),
     ("FILL", "value", 256, "value"),
     ("FILL", "value", -1, "value"),
     ("COPY", "size_4", 0, "sizes"),
@@ -346,7 +455,7 @@ def test_scales_are_positive_and_finite_as_float32(scale: float) -> None:
 
 
 def test_lo_above_hi(monkeypatch: pytest.MonkeyPatch) -> None:
-    for kind in ("CONV", "ADD", "MUL", "AVG_POOL"):
+    for kind in RANGED:
         program = program_of(kind, params={"lo": 9, "hi": 8})
         assert_refused(program, "lo 9 is above hi 8", monkeypatch)
 
@@ -361,6 +470,20 @@ def test_sums_of_a_convolution_that_could_wrap(monkeypatch: pytest.MonkeyPatch) 
     program = program_of("CONV", arrays={"weight": np.ones((4, 1, 21846, 3), np.int8)})
     assert_refused(program, "products a sum", monkeypatch)
     assert_accepted(program_of("CONV", arrays={"weight": np.ones((4, 1, 21845, 3), np.int8)}))
+
+
+def test_sums_of_a_product_that_could_wrap(monkeypatch: pytest.MonkeyPatch) -> None:
+    def made(depth: int) -> Program:
+        sides = {"a": ("uint8", (1, 1, 3, depth)), "b": ("uint8", (1, 1, 2, depth))}
+        return program_of("MATMUL", sides | {"y": ("uint8", (1, 1, 3, 2))})
+
+    assert_accepted(made(33025))
+    assert_refused(made(33026), "products a sum", monkeypatch)
+
+
+def test_a_product_has_two_axes_at_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    sides = {"a": ("uint8", (5,)), "b": ("uint8", (5,)), "y": ("uint8", (1,))}
+    assert_refused(program_of("MATMUL", sides), "not 2 to 6", monkeypatch)
 
 
 def test_a_copy_of_more_elements_than_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -379,9 +502,11 @@ def test_what_must_be_constant(kind: str, role: str, monkeypatch: pytest.MonkeyP
     assert_refused(program, "is no constant", monkeypatch)
 
 
-def _sharing(kind: str, role: str) -> Program:
+def _sharing(
+    kind: str, role: str, tensors: dict[str, tuple[str, tuple[int, ...]]] | None = None
+) -> Program:
     """The output on the buffer of an input."""
-    program = program_of(kind)
+    program = program_of(kind, tensors)
     names = [row.name for row in program.tensors]
     buffer = program.tensors[names.index(role)].buffer
     index = names.index("y")
@@ -404,8 +529,27 @@ def test_an_output_on_its_input(kind: str, monkeypatch: pytest.MonkeyPatch) -> N
     assert_refused(program, "shares the buffer", monkeypatch)
 
 
+@pytest.mark.parametrize(
+    ("kind", "role", "shapes"),
+    [
+        ("F32_WHERE", "b", {}),
+        ("F32_WHERE", "condition", {"condition": (2, 3)}),
+        ("F32_REDUCE", "x", {"x": (2, 1)}),
+        ("F32_MATMUL", "a", {"a": (2, 2), "b": (2, 2), "y": (2, 2)}),
+        ("F32_MATMUL", "b", {"a": (2, 2), "b": (2, 2), "y": (2, 2)}),
+    ],
+)
+def test_selects_sums_and_products_never_write_on_an_input(
+    kind: str, role: str, shapes: dict[str, tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensors = {name: ("float32", shape) for name, shape in shapes.items()}
+    assert_accepted(program_of(kind, tensors))
+    assert_refused(_sharing(kind, role, tensors), "shares the buffer", monkeypatch)
+
+
 @pytest.mark.parametrize(("kind", "role"), [("ADD", "a"), ("MUL", "a"), ("TABLE", "x"),
-                                            ("F32_UNARY", "x")])  # fmt: skip
+                                            ("F32_UNARY", "x"), ("DIV", "a"), ("MIN", "a"),
+                                            ("MAX", "a"), ("COMPARE", "a")])  # fmt: skip
 def test_elementwise_steps_may_write_on_their_input(kind: str, role: str) -> None:
     assert_accepted(_sharing(kind, role))
 
@@ -421,11 +565,11 @@ def test_elementwise_steps_write_on_inputs_of_their_shape_alone(
     assert_refused(made.program((x,), (y,)), "shares the buffer", monkeypatch)
 
 
-@pytest.mark.parametrize("kind", ["ADD", "MUL", "F32_BINARY"])
+@pytest.mark.parametrize("kind", ["ADD", "MUL", "F32_BINARY", "DIV", "MIN", "MAX", "COMPARE"])
 def test_what_two_inputs_broadcast_to(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     dtype = "float32" if kind == "F32_BINARY" else "uint8"
     constants = {name: array.reshape(-1)[:1] for name, array in ROWS[kind][1].items()}
-    if kind == "ADD":
+    if kind in ("ADD", "MIN", "MAX", "COMPARE"):
         constants = {"multiplier": np.full((2, 1), 0.5, F32)}
 
     def made(a: tuple[int, ...], b: tuple[int, ...], y: tuple[int, ...]) -> Program:

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bittrue.compiler.instructions import BINARY_FUNCTIONS, BY_NAME, COPY_RANK, UNARY_FUNCTIONS
+from bittrue.compiler.instructions import (
+    BINARY_FUNCTIONS,
+    BY_NAME,
+    COMPARE_FUNCTIONS,
+    COPY_RANK,
+    REDUCTIONS,
+    UNARY_FUNCTIONS,
+)
 from bittrue.compiler.program import ALIGNMENT, Buffer, Instruction, Program, Tensor
 from bittrue.contract.tensor import Contract, TensorContract
 from bittrue.dtypes import name_of
@@ -252,8 +259,16 @@ def floats(rng: np.random.Generator, shape: tuple[int, ...], scale: float = 4.0)
     return np.where(rng.random(shape) < 0.1, rng.choice(odd, shape), values)
 
 
+#: Instructions on two tensors of codes: how many multipliers they have, and about how large
+#: their results are before those.
+PAIRS = {"ADD": (2, 256.0), "MUL": (1, 65536.0), "DIV": (1, 2.0), "MIN": (2, 256.0)} | {
+    "MAX": (2, 256.0),
+    "COMPARE": (2, 256.0),
+}
+
+
 def binary_case(rng: np.random.Generator, kind: str) -> Case:
-    """ADD, MUL or F32_BINARY, sometimes broadcast, sometimes in place."""
+    """One of PAIRS or F32_BINARY, sometimes broadcast, sometimes in place."""
     shape = random_shape(rng)
     dtype = "float32" if kind == "F32_BINARY" else "uint8"
     drop = rng.random((2, len(shape))) < rng.choice([0.0, 0.3])
@@ -271,12 +286,18 @@ def binary_case(rng: np.random.Generator, kind: str) -> Case:
         arrays = tuple(floats(rng, side) for side in sides)
     else:
         channels = int(rng.choice([1, shape[-1]]))
-        lead = (2,) if kind == "ADD" else ()
-        mult = multipliers(rng, (*lead, channels), 256.0 if kind == "ADD" else 65536.0)
+        count, steps = PAIRS[kind]
+        mult = multipliers(rng, (*(2,) * (count > 1), channels), steps)
         mult = mult * np.where(rng.random(mult.shape) < 0.3, np.float32(-1), np.float32(1))
+        if kind in ("MIN", "MAX", "COMPARE") and rng.random() < 0.5:
+            mult[1] = mult[0]  # equal values are common then
         inputs += (made.constant(mult.astype(np.float32)),)
         zeros = {name: int(rng.integers(0, 256)) for name in ("zero_a", "zero_b")}
-        params = {**zeros, **codes(rng)}
+        params = zeros | (
+            {"function": int(rng.integers(len(COMPARE_FUNCTIONS)))}
+            if kind == "COMPARE"
+            else codes(rng)
+        )
         arrays = tuple(fill_codes(rng, side, str(rng.choice(FILLS))) for side in sides)
     made.step(kind, inputs, y, params)
     return Case(made.program((a, b), (y,)), arrays)
@@ -320,6 +341,106 @@ def float_case(rng: np.random.Generator, kind: str) -> Case:
     if kind == "F32_SOFTMAX":
         array = np.clip(array, -500, 500)
     return Case(made.program((x,), (y,)), (array,))
+
+
+# --- sums of products, and of neighbours -------------------------------------------------------
+
+
+def matmul_case(rng: np.random.Generator) -> Case:
+    """A MATMUL of 2 to 6 axes, leading ones broadcast, to codes or to float32."""
+    lead = tuple(rng.integers(1, 4, int(rng.integers(0, 5))).tolist())
+    drop = rng.random((2, len(lead))) < 0.3
+    drop[1] &= ~drop[0]
+    rows, cols = (int(size) for size in rng.integers(1, 12, 2))
+    depth = int(rng.choice([1, 2, 7, 16, 33, 64, 200]))
+    sides = [
+        (*(1 if gone else dim for dim, gone in zip(lead, row, strict=True)), size, depth)
+        for row, size in zip(drop, (rows, cols), strict=True)
+    ]
+    f32 = rng.random() < 0.3
+    made = Builder()
+    a, b = (made.tensor(side) for side in sides)
+    steps = 65536.0 * np.sqrt(depth) / 4
+    mult = made.constant(multipliers(rng, (int(rng.choice([1, cols])),), steps))
+    y = made.tensor((*lead, rows, cols), "float32" if f32 else "uint8")
+    zeros = {name: int(rng.integers(0, 256)) for name in ("zero_a", "zero_b")}
+    limits = {"zero_point": 0, "lo": 0, "hi": 0} if f32 else codes(rng)
+    made.step("MATMUL", (a, b, mult), y, zeros | limits)
+    arrays = tuple(fill_codes(rng, side, str(rng.choice(FILLS))) for side in sides)
+    return Case(made.program((a, b), (y,)), arrays)
+
+
+def resize_case(rng: np.random.Generator) -> Case:
+    """A RESIZE_LINEAR with any neighbours, weights 0 and 2048 among them."""
+    batch, height, width, rows, cols = rng.integers(1, 8, 5).tolist()
+    channels = int(rng.choice([1, 3, 16, 33]))
+    made = Builder()
+    x = made.tensor((batch, height, width, channels))
+    y = made.tensor((batch, rows, cols, channels))
+    constants = []
+    for count, limit in ((rows, height), (cols, width)):
+        later = rng.choice([0, 512, 1024, 2048, *rng.integers(0, 2049, 4)], count)
+        constants += [
+            made.constant(rng.integers(0, limit, (count, 2), np.int32)),
+            made.constant(np.stack([2048 - later, later], 1).astype(np.int32)),
+        ]
+    made.step("RESIZE_LINEAR", (x, *constants), y, {})
+    shape = made.tensors[x].shape
+    return Case(made.program((x,), (y,)), (fill_codes(rng, shape, str(rng.choice(FILLS))),))
+
+
+def where_case(rng: np.random.Generator) -> Case:
+    """An F32_WHERE, sometimes broadcast; zeros of both signs are false."""
+    shape = random_shape(rng)
+    drop = rng.random((3, len(shape))) < rng.choice([0.0, 0.3])
+    drop[2] &= ~(drop[0] & drop[1])
+    sides = [
+        tuple(1 if gone else dim for dim, gone in zip(shape, row, strict=True)) for row in drop
+    ]
+    made = Builder()
+    inputs = tuple(made.tensor(side, "float32") for side in sides)
+    y = made.tensor(shape, "float32")
+    made.step("F32_WHERE", inputs, y, {})
+    condition = rng.choice(np.array([0.0, -0.0, 1.0, -2.0, np.nan], np.float32), sides[0])
+    return Case(made.program(inputs, (y,)), (condition, *(floats(rng, s) for s in sides[1:])))
+
+
+def reduce_case(rng: np.random.Generator) -> Case:
+    """An F32_REDUCE over up to 100 elements, around its 16 lanes."""
+    lead = random_shape(rng)[:-1]
+    length = int(rng.choice([1, 2, 15, 16, 17, 32, 33, 48, 100]))
+    made = Builder()
+    x = made.tensor((*lead, length), "float32")
+    y = made.tensor((*lead, 1), "float32")
+    made.step("F32_REDUCE", (x,), y, {"function": int(rng.integers(len(REDUCTIONS)))})
+    array = (rng.standard_normal((*lead, length)) * 4).astype(np.float32)
+    zeros = np.zeros(array.shape, np.float32) * np.sign(array)  # of both signs
+    mixed = np.where(rng.random(lead) < 0.2, True, False)[..., None]
+    odd = floats(rng, array.shape)
+    return Case(
+        made.program((x,), (y,)),
+        (np.where(mixed, zeros, np.where(rng.random((*lead, 1)) < 0.3, odd, array)),),
+    )
+
+
+def f32_matmul_case(rng: np.random.Generator) -> Case:
+    """An F32_MATMUL around its 4 rows and 16 columns, with leading axes that broadcast."""
+    lead = tuple(rng.integers(1, 4, int(rng.integers(0, 5))).tolist())
+    m, k, n = (int(rng.choice([1, 2, 3, 4, 5, 9, 15, 16, 17, 31, 33])) for _ in range(3))
+    drop = rng.random((2, len(lead))) < 0.3
+    drop[1] &= ~drop[0]
+    sides = [tuple(1 if gone else dim for dim, gone in zip(lead, row, strict=True)) for row in drop]
+    shapes = ((*sides[0], m, k), (*sides[1], k, n))
+    made = Builder()
+    a, b = (made.tensor(shape, "float32") for shape in shapes)
+    y = made.tensor((*lead, m, n), "float32")
+    made.step("F32_MATMUL", (a, b), y, {})
+    odd = rng.random() < 0.2
+    arrays = (
+        floats(rng, shape) if odd else rng.standard_normal(shape).astype(np.float32)
+        for shape in shapes
+    )
+    return Case(made.program((a, b), (y,)), tuple(arrays))
 
 
 # --- moves -------------------------------------------------------------------------------------
@@ -406,4 +527,13 @@ CASES: dict[str, Callable[[np.random.Generator], Case]] = {
     "F32_BINARY": lambda rng: binary_case(rng, "F32_BINARY"),
     "F32_UNARY": lambda rng: float_case(rng, "F32_UNARY"),
     "F32_SOFTMAX": lambda rng: float_case(rng, "F32_SOFTMAX"),
+    "MATMUL": matmul_case,
+    "RESIZE_LINEAR": resize_case,
+    "DIV": lambda rng: binary_case(rng, "DIV"),
+    "MIN": lambda rng: binary_case(rng, "MIN"),
+    "MAX": lambda rng: binary_case(rng, "MAX"),
+    "COMPARE": lambda rng: binary_case(rng, "COMPARE"),
+    "F32_WHERE": where_case,
+    "F32_REDUCE": reduce_case,
+    "F32_MATMUL": f32_matmul_case,
 }

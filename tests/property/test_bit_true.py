@@ -110,7 +110,7 @@ def random_buffers(program: Program, seed: int, fill: str) -> tuple[np.ndarray, 
 
 
 @given(
-    graph=random_graph(),
+    graph=random_graph(choices=True),
     observer=st.sampled_from(sorted(OBSERVERS)),
     tail=st.sampled_from(("float", "int8")),
     rounding=st.sampled_from(("kernel-sum", "nearest")),

@@ -23,7 +23,7 @@ from bittrue.quant.model import QuantizedGraph, WeightCodes
 #: Operators whose result has its input's codes.
 SHARES = frozenset(
     ("MaxPool", "GlobalMaxPool", "Reshape", "Transpose", "Split", "Slice", "Pad", "Gather")
-) | {"Expand", "Tile", "DepthToSpace", "SpaceToDepth", "Resize", "ReduceMax", "Cast"}
+) | {"Expand", "Tile", "DepthToSpace", "SpaceToDepth", "Resize", "ReduceMax", "ReduceMin", "Cast"}
 
 
 class Net:
@@ -154,7 +154,8 @@ def expected(quantized: QuantizedGraph, codes: Mapping[str, np.ndarray]) -> dict
         real[name] = array.astype(np.float64) if array.dtype == np.float32 else array
     for node in graph.nodes:
         arrays = [real[name] if name else None for name in node.inputs]
-        results = (arrays[0],) if node.op == "Cast" else run_node(node, arrays)
+        moved = node.op == "Cast" and node.text("to") == "float32"
+        results = (arrays[0],) if moved else run_node(node, arrays)
         for name, result in zip(node.outputs, results, strict=True):
             store(name, np.asarray(result))
     return stored

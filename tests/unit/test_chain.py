@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 
 from bittrue import chain
+from bittrue.archive import Network, Source
 from bittrue.contract.preprocess import normalise
-from bittrue.errors import DataError, FormatError, UsageError
+from bittrue.errors import DataError, FormatError, UnsupportedError, UsageError
+from bittrue.importers.onnx import import_onnx
 from tests.unit.networks import PREPROCESS, TOML, pixels, tiny, write_inputs, write_onnx
 from tests.unit.onnx_models import N, floats, model
 
@@ -64,6 +67,63 @@ def test_every_form_of_calibration_gives_the_same_codes(tmp_path: Path, form: st
     assert found.quantized is not None
     assert wanted.quantized is not None
     assert found.quantized.ranges == wanted.quantized.ranges
+
+
+def branching() -> bytes:
+    """A convolution; one branch the engine runs, the other ends in a cubic resize."""
+    return model(
+        [
+            N("Conv", ["x", "w"], ["h"], pads=[1, 1, 1, 1]),
+            N("Relu", ["h"], ["y"]),
+            N("Sigmoid", ["h"], ["s"]),
+            N("Resize", ["s", "", "scales"], ["wide"], mode="cubic"),
+            N("Tanh", ["wide"], ["z"]),
+        ],
+        inputs={"x": (1, 2, 4, 4)},
+        outputs=("y", "z"),
+        w=floats(3, 2, 3, 3),
+        scales=np.float32([1, 1, 2, 2]),
+    )
+
+
+def no_samples() -> Iterator[np.ndarray]:
+    pytest.fail("a sample was read")
+    yield np.zeros(1)
+
+
+def test_what_cannot_run_is_refused_before_a_sample_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    path.write_bytes(branching())
+    with pytest.raises(UnsupportedError, match="'cubic' is not handled") as refused:
+        chain.build(path, no_samples())
+    assert [node.op for node in refused.value.nodes] == ["Resize"]
+    ends = refused.value.hint.partition(": ")[2].partition(" (")[0].split("--end ")[1:]
+    # The last before it, and the output that has nothing to do with it.
+    assert [name.strip() for name in ends] == ["y", "s"]
+    samples = [floats(1, 2, 4, 4) for _ in range(2)]
+    done = chain.build(path, samples, end=[name.strip() for name in ends])
+    assert done.stages[-1] == "compiled"
+
+
+def test_compiling_says_the_same_cut(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    path.write_bytes(branching())
+    samples = [floats(1, 2, 4, 4) for _ in range(2)]
+    network = chain.quantize(chain.import_model(path), samples, observer="minmax")
+    with pytest.raises(UnsupportedError, match="--end y --end s"):
+        chain.compile(network)
+
+
+def test_what_hangs_on_figures_is_not_refused_early() -> None:
+    """A draft's ranges are -1 to 1: a constant of 10^9 fits them badly, and real ones well."""
+    data = model(
+        [N("Mul", ["x", "c"], ["y"])],
+        inputs={"x": (1, 2, 4, 4)},
+        outputs=("y",),
+        c=floats(1, 2, 4, 4) * 1e12,
+    )
+    network = Network("net", Source("net.onnx", "", "onnx", data), import_onnx(data))
+    chain.check(network)
 
 
 def test_a_sample_with_nan_is_refused() -> None:

@@ -418,11 +418,18 @@ def test_parameters_computed_at_run_time_are_not_handled() -> None:
         N("Pad", ["x", "p", "m"], ["a"], name="pad"),
         N("ArgMax", ["x"], ["i"], keepdims=0, axis=1),
         N("Reshape", ["i", "flat"], ["j"]),
+        N("Expand", ["x", "j"], ["b"], name="expand"),
         N("Reshape", ["x", "j"], ["y"], name="shape"),
     ]
     with pytest.raises(UnsupportedError) as error:
-        import_onnx(model(nodes, ("a", "y"), flat=np.array([-1]), p=np.ones(8, int)))
-    assert {row.node for row in error.value.nodes} == {"pad", "shape"}
+        import_onnx(model(nodes, ("a", "b", "y"), flat=np.array([-1]), p=np.ones(8, int)))
+    assert {row.node for row in error.value.nodes} == {"pad", "expand", "shape"}
+
+
+def test_a_computed_bound_of_several_numbers_is_refused() -> None:
+    nodes = [N("ReduceMax", ["x"], ["m"], axes=[1]), N("Clip", ["x", "m"], ["y"])]
+    with pytest.raises(ModelError, match="its bound 'min' must be one number"):
+        import_onnx(model(nodes))
 
 
 @pytest.mark.parametrize("dtype", [TensorProto.INT64, TensorProto.STRING, TensorProto.COMPLEX64])

@@ -86,6 +86,12 @@ def forms() -> list[tuple[str, list[onnx.NodeProto], int, dict[str, np.ndarray]]
         ("softmax_new", [N("Softmax", ["x"], ["y"], axis=1)], 13, {}),
         ("log_softmax_old", [N("LogSoftmax", ["x"], ["y"], axis=2)], 9, {}),
         ("clip_attr", [N("Clip", ["x"], ["y"], min=-0.5, max=0.25)], 9, {}),
+        (
+            "clip_computed",
+            [N("ReduceMean", ["x"], ["lo"], keepdims=0), N("Clip", ["x", "lo", "hi"], ["y"])],
+            12,
+            {"hi": np.float32(0.7)},
+        ),
         ("clip_input", [N("Clip", ["x", "", "hi"], ["y"])], 12, {"hi": np.float32(0.1)}),
         ("pad_attr", [N("Pad", ["x"], ["y"], pads=[0, 0, 1, 2, 0, 0, -1, 1], value=2.0)], 10, {}),
         (

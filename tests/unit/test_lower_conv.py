@@ -142,10 +142,10 @@ def test_what_cannot_be_promised_is_refused_with_layer_channel_and_figures() -> 
     x = net.input("x", (1, 4, 6, 6), qp())
     bias = np.array([0, 0, 1e9, 0], np.float32)
     y = net.weighted("Conv", x, (4, 4, 3, 3), OUT, bias=bias, **SPATIAL)
-    z = net.node("ReduceProd", [y], OUT, axes=(1,))
+    z = net.node("ArgMax", [y], OUT, axis=1)
     with pytest.raises(UnsupportedError) as caught:
         compile_graph(net.done(z))
-    assert [node.node for node in caught.value.nodes] == ["conv0", "reduceprod1"]
+    assert [node.node for node in caught.value.nodes] == ["conv0", "argmax1"]
     assert "channel 2" in str(caught.value)
     assert "2.05e+12" in str(caught.value)
 

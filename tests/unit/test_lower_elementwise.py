@@ -142,17 +142,18 @@ def test_borders_between_codes_and_floats() -> None:
     assert kinds(program).count("DEQUANTIZE") == 1
 
 
-def test_functions_without_a_float_form_are_all_reported() -> None:
+def test_nodes_without_a_float_form_are_all_reported() -> None:
     net = Net()
-    f = net.input("f", (1, 4), None)
-    a = net.node("Tanh", [f])
-    b = net.node("Pointwise", [f], expr="x erf x sin add")
-    c = net.node("MatMul", [f, net.node("Transpose", [f], perm=(1, 0))])
+    f = net.input("f", (1, 4, 6, 6), None)
+    pool = {**ONE, "ceil_mode": False, "kernel_shape": (2, 2)}
+    a = net.node("MaxPool", [f], **pool)
+    b = net.node("AveragePool", [net.node("Tanh", [f])], count_include_pad=False, **pool)
+    c = net.node("ArgMax", [net.node("Transpose", [f], perm=(0, 2, 3, 1))], axis=3)
     with pytest.raises(UnsupportedError) as caught:
         compile_graph(net.done(a, b, c))
-    assert [node.op for node in caught.value.nodes] == ["Tanh", "Pointwise", "MatMul"]
-    assert "erf, sin" in str(caught.value)
-    assert [node.cut_at for node in caught.value.nodes] == [(), (), ("transpose2_y",)]
+    assert [node.op for node in caught.value.nodes] == ["MaxPool", "AveragePool", "ArgMax"]
+    assert "writes no indices" in str(caught.value)
+    assert [node.cut_at for node in caught.value.nodes] == [(), ("tanh1_y",), ("transpose3_y",)]
 
 
 def test_raw_pixels_become_a_network_input_of_bytes() -> None:

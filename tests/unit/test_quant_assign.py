@@ -323,10 +323,50 @@ def test_a_softmax_in_the_middle_is_an_island_whose_result_is_stored_as_codes() 
     build = builder()
     build.conv("a", "x", weights(4, 4, 1, 1))
     build.add("Softmax", "s", "a", axis=1)
-    build.conv("y", "s", weights(2, 4, 1, 1))
+    build.conv("y", "s", weights(2, 4, 3, 3))
     result = quantized(build.finish(["y"]))
     assert set(result.activations) == {"x", "s"}
     assert result.float_values == {"a", "y"}  # both convolutions emit float
+
+
+def test_a_small_projection_of_a_softmax_at_the_end_stays_in_float() -> None:
+    build = builder()
+    build.conv("a", "x", weights(4, 4, 1, 1))
+    build.add("Softmax", "s", "a", axis=1)
+    build.conv("y", "s", weights(2, 4, 1, 1))
+    result = quantized(build.finish(["y"]))
+    assert set(result.activations) == {"x"}
+    assert set(result.weights) == {"n_a"}
+    build.conv("z", "y", weights(2, 2, 3, 3))
+    again = quantized(build.finish(["z"]))
+    assert set(again.weights) == {"n_a", "n_y", "n_z"}  # what needs codes behind it has codes
+    assert set(quantized(build.finish(["z"]), tail="int8").weights) == {"n_a", "n_y", "n_z"}
+
+
+def layer_norm_graph() -> Graph:
+    """A layer norm between two convolutions, with the square written as a product."""
+    build = builder()
+    build.conv("a", "x", weights(4, 4, 3, 3))
+    build.add("ReduceMean", "m", "a", axes=(1,), keepdims=True)
+    build.add("Sub", "d", "a", "m")
+    build.add("Mul", "q", "d", "d")
+    build.add("ReduceMean", "v", "q", axes=(1,), keepdims=True)
+    build.add("Add", "e", "v", np.float32([1e-3]))
+    build.add("Sqrt", "r", "e")
+    build.add("Div", "n", "d", "r")
+    build.add("Mul", "g", "n", weights(4, 1, 1))
+    build.add("Add", "b", "g", weights(4, 1, 1))
+    build.conv("y", "b", weights(2, 4, 3, 3))
+    return build.finish(["y"])
+
+
+def test_a_layer_norm_in_the_middle_is_one_island() -> None:
+    result = quantized(layer_norm_graph())
+    assert set(result.activations) == {"x", "b"}  # its own input is emitted as float
+    inside = {"m", "d", "q", "v", "e", "r", "n", "g"}
+    assert inside <= result.float_values
+    codes = quantized(layer_norm_graph(), tail="int8")
+    assert {"d", "e", "r", "g"} <= set(codes.activations)
 
 
 def test_a_value_that_an_integer_node_reads_too_stays_codes() -> None:
@@ -403,3 +443,70 @@ def test_per_channel_codes_come_back_by_channel() -> None:
     params = QParams(np.array([0.1, 1.0], np.float32), 3)
     x = np.array([[[[0.5]], [[0.5]]]], np.float32)
     assert codes_of(params, x).reshape(-1).tolist() == [8, 3]
+
+
+# --- products, choices ------------------------------------------
+
+
+def attention(tail: str = "float") -> QuantizedGraph:
+    """Scores of a value with itself, scaled and masked on their way to a Softmax."""
+    build = Builder({"x": (1, 6, 8), "mask": (1, 1, 6)})
+    build.add("Dense", "q", "x", weights(8, 8))
+    build.add("Transpose", "k", "q", perm=(0, 2, 1))
+    build.add("MatMul", "scores", "q", "k")
+    build.add("Mul", "scaled", "scores", np.float32([0.25]))
+    build.add("Add", "masked", "scaled", "mask")
+    build.add("Softmax", "part", "masked", axis=2)
+    build.add("MatMul", "mixed", "part", "q")
+    build.add("Dense", "y", "mixed", weights(4, 8))
+    graph = build.finish(["y"])
+    rng = np.random.default_rng(0)
+    samples = [
+        {
+            name: rng.normal(size=graph.values[name].shape).astype(np.float32)
+            for name in graph.inputs
+        }
+        for _ in range(16)
+    ]
+    statistics = gather(graph, samples, runner(graph))
+    return quantize_with(graph, statistics, observer="minmax", tail=tail)
+
+
+def test_scores_stay_float_from_their_accumulator_to_the_softmax() -> None:
+    result = attention()
+    assert {"scores", "scaled", "masked", "mask", "part"} - result.float_values == {"part"}
+    assert {"x", "q", "part", "mixed"} <= set(result.activations)
+    kinds = [step.kind for step in compile_graph(result).instructions]
+    assert [kind for kind in kinds if kind in ("DEQUANTIZE", "QUANTIZE")] == ["QUANTIZE"]
+
+
+def test_an_int8_tail_keeps_scores_as_codes() -> None:
+    assert {"scores", "scaled"} <= set(attention("int8").activations)
+
+
+def test_truth_values_are_codes_0_and_1_and_what_they_are_cast_to_as_well() -> None:
+    build = builder()
+    build.conv("a", "x", weights(4, 4, 3, 3))
+    build.add("Tanh", "b", "a")
+    build.add("Less", "less", "a", "b")
+    build.add("Cast", "factor", "less", to="float32")
+    build.add("Mul", "m", "a", "factor")
+    build.conv("y", "m", weights(4, 4, 3, 3))
+    result = quantized(build.finish(["y"]))
+    for name in ("less", "factor"):
+        held = result.activations[name]
+        assert (held.scale.tolist(), held.zero_point) == ([1.0], 0)
+    assert codes_of(result.activations["less"], np.array([True, False])).tolist() == [1, 0]
+
+
+def test_a_product_that_was_dead_in_calibration_stays_below_two_to_the_thirty_one() -> None:
+    build = Builder({"a": (1, 512), "b": (512, 1)})
+    build.add("MatMul", "m", "a", "b")
+    graph = build.finish(["m"])
+    one = {name: np.zeros(graph.values[name].shape, np.float32) for name in graph.inputs}
+    one["a"][0, 0], one["b"][1, 0] = 1e6, 1e6  # never in the same place
+    statistics = gather(graph, [one] * 16, runner(graph))
+    result = quantize_with(graph, statistics, observer="minmax", tail="int8")
+    most = 512 * 255**2 * scale_of(result, "a") * scale_of(result, "b")
+    assert most / scale_of(result, "m") <= 2.0**30 * (1 + 1e-6)
+    compile_graph(result)

@@ -288,6 +288,7 @@ def build(
                 opset=opset,
             )
         )
+        chain.check(network, tail=tail)
     network = _quantize(network, calibration, samples, observer, tail, rounding)
     with step("compiling"):
         network = chain.compile(network, vectors=vectors)

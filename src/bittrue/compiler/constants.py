@@ -37,6 +37,10 @@ class Refusal(Exception):
     """One node cannot be lowered; the message is the reason. Never leaves the compiler."""
 
 
+class Misfit(Refusal):
+    """A refusal for the figures of this calibration; another could do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """One axis of a window that slides: tap k of output o reads ``o*stride - pad + k*dilation``.
@@ -142,7 +146,7 @@ def convolution_sums(
         windows: Vertical and horizontal axis.
 
     Raises:
-        Refusal: if a bias does not fit int32, with channel and figures.
+        Misfit: if a bias does not fit int32, with channel and figures.
     """
     outputs, _, _, depth = weights.shape
     group = np.arange(outputs) // max(1, outputs * depth // zero.size)
@@ -165,7 +169,7 @@ def _check_bias(table: F64) -> None:
     most = np.abs(table).max((0, 1))
     channel = int(np.argmax(np.where(np.isfinite(most), most, np.inf)))
     if not most[channel] < BOUND:
-        raise Refusal(
+        raise Misfit(
             f"channel {channel}: its bias takes {most[channel]:.3g} steps of the accumulator, "
             "which holds less than 2^31; its weights are too near zero"
         )
@@ -193,7 +197,8 @@ def check_sums(weights: I8, bias: I32, multiplier: F32, *, rounds: bool) -> None
         rounds: Whether the sums become codes.
 
     Raises:
-        Refusal: with the first channel that breaks a promise, and figures.
+        Refusal: if a sum has too many products.
+        Misfit: with the first channel that breaks a promise, and figures.
     """
     if weights[0].size > CONV_TAPS_MAX:
         raise Refusal(f"{weights[0].size} products a sum, at most {CONV_TAPS_MAX} are summed")
@@ -208,18 +213,18 @@ def check_sums(weights: I8, bias: I32, multiplier: F32, *, rounds: bool) -> None
     ):
         if broken.any():
             channel = int(np.argmax(broken))
-            raise Refusal(f"channel {channel}: " + meaning.format(figures[channel]))
+            raise Misfit(f"channel {channel}: " + meaning.format(figures[channel]))
 
 
 def check_multipliers(multiplier: F32, most: float) -> None:
     """Check the multipliers of sums (or products) whose magnitude is at most `most`.
 
     Raises:
-        Refusal: if one is below 2^-100, not finite, or reaches 2^31 output steps.
+        Misfit: if one is below 2^-100, not finite, or reaches 2^31 output steps.
     """
     size = np.abs(multiplier.astype(np.float64))
     if not (np.all(size >= arith.MULTIPLIER_MIN) and np.all((most + 1) * size < BOUND)):
-        raise Refusal(
+        raise Misfit(
             f"multipliers {size.min():.3g} to {size.max():.3g} of sums up to {most:.3g} leave "
             "2^-100 to 2^31 output steps: the scales of its inputs and output do not fit together"
         )

@@ -106,10 +106,60 @@ INSTRUCTIONS: tuple[InstructionKind, ...] = (
         "F32_SOFTMAX", 14, ("x",), ("y",), (),
         "f32, over the last axis: arith.softmax",
     ),
+    InstructionKind(
+        "MATMUL", 15, ("a", "b", "multiplier"), ("y",), ("zero_a", "zero_b", *_RANGE),
+        "a u8[...,M,K], b u8[...,N,K], K at most 33025, multiplier f32[1] or [N], y u8[...,M,N] or "
+        "f32 of that shape; 2 to 6 axes, the leading ones broadcast: acc = arith.matmul(a, b); "
+        "u8: requantize(acc); f32: fl(fl(acc)*m), zero_point = lo = hi = 0",
+    ),
+    InstructionKind(
+        "RESIZE_LINEAR", 16, ("x", "rows", "row_weight", "cols", "col_weight"), ("y",), (),
+        "u8 [N,H,W,C] to [N,OH,OW,C]; rows i32[OH,2] in 0..H-1, cols i32[OW,2] in 0..W-1, weights "
+        "i32 of those shapes, at least 0, each pair adding up to 2048: arith.resize_linear",
+    ),
+    InstructionKind(
+        "DIV", 17, ("a", "b", "multiplier"), ("y",), ("zero_a", "zero_b", *_RANGE),
+        "u8 of equal rank that broadcast to y; multiplier f32[K]; arith.div",
+    ),
+    InstructionKind(
+        "MIN", 18, ("a", "b", "multiplier"), ("y",), ("zero_a", "zero_b", *_RANGE),
+        "u8 of equal rank that broadcast to y; multiplier f32[2,K]; arith.minimum",
+    ),
+    InstructionKind(
+        "MAX", 19, ("a", "b", "multiplier"), ("y",), ("zero_a", "zero_b", *_RANGE),
+        "u8 of equal rank that broadcast to y; multiplier f32[2,K]; arith.maximum",
+    ),
+    InstructionKind(
+        "COMPARE", 20, ("a", "b", "multiplier"), ("y",), ("zero_a", "zero_b", "function"),
+        "u8 of equal rank that broadcast to y; multiplier f32[2,K]; function: see "
+        "COMPARE_FUNCTIONS; y is 1 where it holds, else 0: arith.compare",
+    ),
+    InstructionKind(
+        "F32_WHERE", 22, ("condition", "a", "b"), ("y",), (),
+        "f32 of equal rank that broadcast to y: b where condition is 0, else a",
+    ),
+    InstructionKind(
+        "F32_REDUCE", 23, ("x",), ("y",), ("function",),
+        "x f32[...,L], y f32[...,1]; function: see REDUCTIONS; arith_float.REDUCTIONS",
+    ),
+    InstructionKind(
+        "F32_MATMUL", 24, ("a", "b"), ("y",), (),
+        "a f32[...,M,K], b f32[...,K,N], y f32[...,M,N] of equal rank, the leading axes broadcast "
+        "to y's: arith_float.matmul",
+    ),
 )  # fmt: skip
 BY_NAME: dict[str, InstructionKind] = {row.name: row for row in INSTRUCTIONS}
 BY_CODE: dict[int, InstructionKind] = {row.code: row for row in INSTRUCTIONS}
 
+#: What the numbers of F32_BINARY, F32_UNARY and F32_REDUCE mean; arith_float has each by its name.
 #: min is `a if a < b else b`, max is `a if a > b else b`: so NaN in either gives b.
-BINARY_FUNCTIONS: tuple[str, ...] = ("add", "sub", "mul", "div", "min", "max")
-UNARY_FUNCTIONS: tuple[str, ...] = ("exp", "sigmoid", "sqrt", "neg", "abs")
+BINARY_FUNCTIONS: tuple[str, ...] = (
+    *("add", "sub", "mul", "div", "min", "max", "pow", "mod"),
+    *("equal", "less", "less_or_equal", "greater", "greater_or_equal"),
+)
+UNARY_FUNCTIONS: tuple[str, ...] = (
+    *("exp", "sigmoid", "sqrt", "neg", "abs", "log", "tanh", "erf", "reciprocal"),
+    *("floor", "ceil", "round", "sign", "softplus", "sin", "cos"),
+)
+REDUCTIONS: tuple[str, ...] = ("sum", "mean", "max", "min", "prod", "l2")
+COMPARE_FUNCTIONS: tuple[str, ...] = ("equal", "less", "less_or_equal")

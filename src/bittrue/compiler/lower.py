@@ -6,14 +6,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from bittrue.arith import QParams
-from bittrue.compiler.constants import Refusal
-from bittrue.compiler.lower_conv import lower_conv, lower_conv_transpose, lower_dense
+from bittrue.compiler.constants import Misfit, Refusal
+from bittrue.compiler.lower_conv import lower_conv_transpose
+from bittrue.compiler.lower_either import (
+    lower_any_comparison,
+    lower_any_matmul,
+    lower_any_not,
+    lower_any_prelu,
+    lower_any_reduction,
+    lower_any_where,
+)
 from bittrue.compiler.lower_elementwise import (
     lower_batch_norm,
     lower_binary,
-    lower_cast,
     lower_softmax,
     lower_unary,
+)
+from bittrue.compiler.lower_float import (
+    lower_any_cast,
+    lower_any_conv,
+    lower_any_dense,
+    lower_gemm,
+    lower_log_softmax,
 )
 from bittrue.compiler.lower_move import (
     lower_concat,
@@ -54,19 +68,29 @@ _UNARY = (
 
 #: The lowering of every operator that has one.
 LOWERINGS: dict[str, Lower] = {
-    "Conv": lower_conv,
+    "Conv": lower_any_conv,
     "ConvTranspose": lower_conv_transpose,
-    "Dense": lower_dense,
+    "Dense": lower_any_dense,
+    "MatMul": lower_any_matmul,
+    "Gemm": lower_gemm,
     "BatchNormalization": lower_batch_norm,
-    "PRelu": lower_batch_norm,
+    "PRelu": lower_any_prelu,
     **dict.fromkeys(_UNARY, lower_unary),
-    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Min", "Max", "Pow"), lower_binary),
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Min", "Max", "Pow", "Mod"), lower_binary),
+    **dict.fromkeys(
+        ("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual"), lower_any_comparison
+    ),
+    **dict.fromkeys(("And", "Or"), lower_any_comparison),
+    "Not": lower_any_not,
+    "Where": lower_any_where,
     "Softmax": lower_softmax,
-    "Cast": lower_cast,
+    "LogSoftmax": lower_log_softmax,
+    "Cast": lower_any_cast,
     "MaxPool": lower_max_pool,
     "AveragePool": lower_average_pool,
     **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), lower_reduction),
-    "ReduceMean": lower_reduction,
+    **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"), lower_any_reduction),
+    **dict.fromkeys(("ReduceProd", "ReduceL2"), lower_any_reduction),
     "Resize": lower_resize,
     "Reshape": lower_reshape,
     "Transpose": lower_transpose,
@@ -81,19 +105,8 @@ LOWERINGS: dict[str, Lower] = {
     "SpaceToDepth": lower_space_to_depth,
 }
 
-_LOGIC = "the engine has no truth values and no comparisons"
-_SUMS = "the engine has no such sum over axes"
-_EXTREMES = "the engine finds extremes in windows only; pool instead"
 #: The operators without a lowering, and why.
 NOT_LOWERED: dict[str, str] = {
-    "MatMul": "the engine has no product of two computed matrices",
-    "Gemm": "it has computed factors; with constant ones it is Dense after the float passes",
-    "Mod": "the engine has no rest of a division",
-    **dict.fromkeys(("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual"), _LOGIC),
-    **dict.fromkeys(("And", "Or", "Not", "Where"), _LOGIC),
-    "LogSoftmax": "the engine has no logarithm in float32",
-    **dict.fromkeys(("ReduceSum", "ReduceProd", "ReduceL2"), _SUMS),
-    **dict.fromkeys(("ReduceMax", "ReduceMin"), _EXTREMES),
     **dict.fromkeys(("ArgMax", "ArgMin"), "the engine writes no indices"),
 }
 
@@ -119,10 +132,7 @@ def compile_graph(
         UnsupportedError: if nodes cannot be lowered; all of them are listed with the reason.
         InternalError: if the program made breaks a rule of the format.
     """
-    low = Lowering(quantized)
-    refused = [*_place_inputs(low), *_lower_nodes(low)]
-    ends, late = ([], []) if refused else _finish_outputs(low)
-    refused += late
+    low, ends, refused = _lowered(quantized, figures=True)
     if refused:
         raise UnsupportedError(
             f"{len(refused)} nodes cannot run on the engine",
@@ -147,7 +157,31 @@ def compile_graph(
     return done
 
 
+def refused_nodes(
+    quantized: QuantizedGraph, *, figures: bool = True
+) -> tuple[UnsupportedNode, ...]:
+    """Return the nodes that `compile_graph` would refuse.
+
+    Args:
+        quantized: As `compile_graph`.
+        figures: Whether nodes count whose scales or sums are the reason.
+    """
+    return tuple(_lowered(quantized, figures=figures)[2])
+
+
 # --- the parts -------------------------------------------------------------------------------
+
+
+def _lowered(
+    quantized: QuantizedGraph, *, figures: bool
+) -> tuple[Lowering, list[int], list[UnsupportedNode]]:
+    """Return the program so far, its outputs, and what was refused: then it is no program."""
+    low = Lowering(quantized)
+    refused = [*_place_inputs(low), *_lower_nodes(low, figures)]
+    if refused:
+        return low, [], refused
+    ends, late = _finish_outputs(low)
+    return low, ends, late
 
 
 def _place_inputs(low: Lowering) -> list[UnsupportedNode]:
@@ -170,7 +204,7 @@ def _place_inputs(low: Lowering) -> list[UnsupportedNode]:
     return refused
 
 
-def _lower_nodes(low: Lowering) -> list[UnsupportedNode]:
+def _lower_nodes(low: Lowering, figures: bool) -> list[UnsupportedNode]:
     """Lower every node; a refused one gets stand-ins as outputs, so that later ones are tried."""
     refused = []
     for node in low.graph.nodes:
@@ -178,7 +212,8 @@ def _lower_nodes(low: Lowering) -> list[UnsupportedNode]:
         try:
             _lower_node(low, node)
         except Refusal as why:
-            refused.append(UnsupportedNode(node.name, node.op, str(why), _cut_at(low, node)))
+            if figures or not isinstance(why, Misfit):
+                refused.append(UnsupportedNode(node.name, node.op, str(why), _cut_at(low, node)))
             for name in node.outputs:
                 low.stand_in(name)
     return refused
@@ -196,7 +231,7 @@ def _cut_at(low: Lowering, node: Node) -> tuple[str, ...]:
 def _lower_node(low: Lowering, node: Node) -> None:
     for name in node.inputs:
         value = low.graph.values.get(name)
-        if value is not None and low.array(name) is None and not (value.shape and all(value.shape)):
+        if value is not None and low.array(name) is None and not all(value.shape):
             raise Refusal(f"its input '{name}' has shape {list(value.shape)}")
     lower = LOWERINGS.get(node.op)
     if lower is None:

@@ -1,4 +1,4 @@
-"""Pooling, means over axes, and nearest resize: windows that slide, without weights."""
+"""Pooling, reductions over axes, and resize: windows that slide, without weights."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from bittrue.compiler.lower_conv import (
     windows_of,
 )
 from bittrue.compiler.lower_state import Lowering, Operand, identity, real_order
-from bittrue.compiler.verify_program import POOL_TAPS_MAX
+from bittrue.compiler.verify_program import POOL_TAPS_MAX, WINDOW_MAX
+from bittrue.errors import InternalError
 from bittrue.graph.model import Node
 from bittrue.graph.reference_move import resize_taps
 
@@ -45,9 +46,9 @@ def _output(low: Lowering, node: Node, held: QParams) -> QParams:
 
 def _average(
     low: Lowering, x: Operand, held: QParams, out: QParams, windows: tuple[Window, Window],
-    ends: tuple[int, int] | None,
+    ends: tuple[int, int] | None, *, total: bool = False,
 ) -> Operand:  # fmt: skip
-    """Emit AVG_POOL on a raw picture [N, H, W, C]."""
+    """Emit AVG_POOL on a raw picture [N, H, W, C]; with `total` its sums are not divided."""
     check_windows(windows)
     taps = windows[0].kernel * windows[1].kernel
     if taps > POOL_TAPS_MAX:
@@ -55,6 +56,8 @@ def _average(
     # Scales for each channel are equal on both sides (see `_output`), so that any one will do.
     ratio = float(held.scale[0]) / float(out.scale[0])
     rows, cols, multiplier = pool_multipliers(ratio, windows, ends)
+    if total:
+        multiplier = np.full_like(multiplier, ratio)
     check_multipliers(multiplier, float(arith.CODE_MAX * taps))
     y = low.raw((x.shape[0], windows[0].count, windows[1].count, x.shape[3]), _raw(out))
     inputs = (
@@ -116,27 +119,53 @@ def lower_average_pool(low: Lowering, node: Node) -> tuple[Operand, ...]:
 
 
 def lower_reduction(low: Lowering, node: Node) -> tuple[Operand, ...]:
-    """Lower ReduceMean and the global poolings as one window over whole axes.
+    """Lower reductions and the global poolings as one window over whole axes.
 
     The axes must lie side by side in memory, behind each other; otherwise the value is laid out
-    as rows first. The window sees [before, first reduced axis, the others, after].
+    with them last. The window sees [before, first reduced axis, the others, after]. The least of
+    all codes is the greatest of 255 minus each.
     """
     operand, held = low.codes(node.inputs[0])
     axes = _reduced_axes(node, len(operand.shape))
-    mean = node.op in ("ReduceMean", "GlobalAveragePool")
-    out = _output(low, node, held) if mean else held
+    sums = node.op in ("ReduceMean", "GlobalAveragePool", "ReduceSum")
+    out = _output(low, node, held) if sums else held
+    if node.op == "ReduceMin":
+        operand = low.table(operand, _MIRROR, 0, held)
     lying, start, end = _side_by_side(low, operand, axes)
     physical = lying.physical
-    first = physical[start] if end > start else 1
-    shape = (_product(physical[:start]), first, _product(physical[start + 1 : end]))
-    x = low.raw_view(lying, (*shape, _product(physical[end:])))
+    sides = _window_sides(physical[start:end])
+    x = low.raw_view(lying, (_product(physical[:start]), *sides, _product(physical[end:])))
     if held.per_channel and end != len(physical) - 1:
         raise Refusal("its channels have scales of their own and do not lie last")
-    windows = (Window(shape[1], 1, shape[1]), Window(shape[2], 1, shape[2]))
-    y = _average(low, x, held, out, windows, None) if mean else _maximum(low, x, held, windows)
+    windows = (Window(sides[0], 1, sides[0]), Window(sides[1], 1, sides[1]))
+    if sums:
+        y = _average(low, x, held, out, windows, None, total=node.op == "ReduceSum")
+    else:
+        y = _maximum(low, x, held, windows)
+    if node.op == "ReduceMin":
+        y = low.table(y, _MIRROR, 0, _raw(held))
     kept = tuple(1 if axis in axes else size for axis, size in enumerate(operand.shape))
     seen = replace(low.view(y, kept, lying.perm), qparams=out)
     return (_without_axes(low, node, seen, axes),)
+
+
+#: Codes in reverse order.
+_MIRROR = np.arange(arith.CODES, dtype=np.uint8)[None, ::-1]
+
+
+def _window_sides(sizes: tuple[int, ...]) -> tuple[int, int]:
+    """Return height and width of a window over reduced axes, each short enough where that can be.
+
+    Args:
+        sizes: Of the axes, which lie behind each other: any cut in two is right.
+    """
+    first, rest = (sizes[0] if sizes else 1), _product(sizes[1:])
+    if max(first, rest) <= WINDOW_MAX:
+        return first, rest
+    total = _product(sizes)
+    heights = (h for h in range(-(-total // WINDOW_MAX), WINDOW_MAX + 1) if total % h == 0)
+    height = next(heights, first)
+    return height, total // height
 
 
 def _reduced_axes(node: Node, rank: int) -> tuple[int, ...]:
@@ -151,7 +180,9 @@ def _side_by_side(
     low: Lowering, operand: Operand, axes: tuple[int, ...]
 ) -> tuple[Operand, int, int]:
     """Return the operand with the reduced axes at physical places start to end - 1."""
-    for perm in (operand.perm, identity(len(operand.shape))):
+    kept = tuple(axis for axis in operand.perm if axis not in axes)
+    behind = (*kept, *(axis for axis in operand.perm if axis in axes))
+    for perm in (operand.perm, identity(len(operand.shape)), behind):
         order = real_order(operand.shape, perm)
         places = [place for place, axis in enumerate(order) if axis in axes]
         if not places or places[-1] - places[0] == len(places) - 1:
@@ -162,7 +193,7 @@ def _side_by_side(
             if not wanted:
                 return lying, 0, 0
             return lying, wanted[0], wanted[-1] + 1
-    raise Refusal(f"axes {list(axes)} of shape {list(operand.shape)} do not lie side by side")
+    raise InternalError(f"axes {axes} of {operand} do not lie side by side behind the others")
 
 
 def _without_axes(low: Lowering, node: Node, y: Operand, axes: tuple[int, ...]) -> Operand:
@@ -182,22 +213,32 @@ def _without_axes(low: Lowering, node: Node, y: Operand, axes: tuple[int, ...]) 
 
 
 def lower_resize(low: Lowering, node: Node) -> tuple[Operand, ...]:
-    """Lower nearest Resize of a picture as GATHER_2D, which takes codes and floats."""
-    if node.text("mode") != "nearest":
-        raise Refusal(f"mode {node.text('mode')!r} is not handled, only 'nearest'")
-    operand = low.read(node.inputs[0])
+    """Lower Resize of a picture: nearest as GATHER_2D, on codes and floats; linear on codes."""
+    mode = node.text("mode")
+    if mode not in ("nearest", "linear"):
+        raise Refusal(f"mode {mode!r} is not handled, only 'nearest' and 'linear'")
+    operand = low.read(node.inputs[0]) if mode == "nearest" else low.codes(node.inputs[0])[0]
     shape, scales = node.ints("shape"), node.attrs["scales"]
     if not isinstance(scales, tuple) or shape[:2] != operand.shape[:2]:
         raise Refusal("it changes the batch or the channels")
     # Elements move, they do not mix: a factor that leaves an axis's length still picks elements.
     x = picture(low, operand)
-    rows, cols = (
-        resize_taps(node, old, new, scale)[0][:, 0].astype(np.int32)
-        for old, new, scale in zip(x.shape[1:3], both(shape[2:], 1), _pair(scales[2:]), strict=True)
-    )
-    y = low.raw((x.shape[0], rows.size, cols.size, x.shape[3]), x.qparams)
-    inputs = (x.tensor, low.constant("rows", rows), low.constant("cols", cols))
-    low.emit("GATHER_2D", inputs, y, {})
+    sizes = both(shape[2:], 1)
+    taps = [
+        resize_taps(node, old, new, scale)
+        for old, new, scale in zip(x.shape[1:3], sizes, _pair(scales[2:]), strict=True)
+    ]
+    y = low.raw((x.shape[0], *sizes, x.shape[3]), x.qparams)
+    inputs = [x.tensor]
+    for name, (places, weights) in zip(("row", "col"), taps, strict=True):
+        if mode == "nearest":
+            inputs.append(low.constant(f"{name}s", places[:, 0].astype(np.int32)))
+            continue
+        later = np.rint(weights[:, 1] * arith.RESIZE_ONE)
+        pairs = np.stack([arith.RESIZE_ONE - later, later], axis=1)
+        inputs.append(low.constant(f"{name}s", places.astype(np.int32)))
+        inputs.append(low.constant(f"{name}_weight", pairs.astype(np.int32)))
+    low.emit("GATHER_2D" if mode == "nearest" else "RESIZE_LINEAR", inputs, y, {})
     return (unpicture(low, y, operand.qparams, len(operand.shape)),)
 
 

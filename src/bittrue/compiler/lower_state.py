@@ -46,8 +46,8 @@ class Operand:
 
     @property
     def physical(self) -> Shape:
-        """The shape in memory's order."""
-        return tuple(self.shape[axis] for axis in self.perm)
+        """The shape in memory's order; that of a value without axes is [1]."""
+        return tuple(self.shape[axis] for axis in self.perm) or (1,)
 
     @property
     def dtype(self) -> str:
@@ -216,10 +216,10 @@ class Lowering:
         self, role: str, array: np.ndarray, qparams: QParams | None, perm: Perm | None = None
     ) -> Operand:
         """Return a constant (float32, or uint8 codes) as an operand in some order of axes."""
-        shape = array.shape or (1,)
-        order = identity(len(shape)) if perm is None else perm
-        index = self.constant(role, array.reshape(shape).transpose(order))
-        return Operand(index, shape, order, qparams)
+        order = identity(array.ndim) if perm is None else perm
+        physical = array.transpose(order)
+        index = self.constant(role, physical.reshape(physical.shape or (1,)))
+        return Operand(index, array.shape, order, qparams)
 
     def _append(self, dtype: str, shape: Shape, buffer: int, qparams: QParams | None) -> None:
         scale = () if qparams is None else tuple(float(item) for item in qparams.scale)
@@ -342,6 +342,16 @@ class Lowering:
         target = self.new(operand.shape, perm, result)
         return self.emit("TABLE", (source.tensor, self.constant("table", table)), target, {})
 
+    def flipped(self, operand: Operand) -> Operand:
+        """Return truth values (codes 0 and 1) turned round; those of a constant are a constant."""
+        if operand.qparams is None:
+            raise Refusal("its condition is not stored as codes")
+        if self.is_constant(operand):
+            turned = np.uint8(1) - self._constant_array(operand)
+            return self.constant_operand("constant", turned, operand.qparams, operand.perm)
+        table = (np.arange(arith.CODES)[None, :] == 0).astype(np.uint8)
+        return self.table(operand, table, 0, operand.qparams)
+
     def convert(self, operand: Operand, wanted: QParams | None) -> Operand:
         """Return an operand in other codes, or as float32 (None), or as codes of float32."""
         held = operand.qparams
@@ -393,8 +403,10 @@ class Lowering:
 
     def _rename(self, operand: Operand, value: Value) -> None:
         row = self.tensors[operand.tensor]
+        # The tensor of a value without axes has one, so that it equals no tensor of the source.
+        origin = value.origin if value.shape else ()
         self.tensors[operand.tensor] = replace(
-            row, name=value.name, perm=operand.perm, origin=value.origin
+            row, name=value.name, perm=operand.perm, origin=origin
         )
         self._named.add(operand.tensor)
 
@@ -409,6 +421,9 @@ class Lowering:
             Refusal: if its channels have scales of their own.
         """
         value, held = self.value(name), self.read(name)
+        if (held.qparams is None and value.dtype != "float32") or not value.shape:
+            kind = f"{value.dtype} {list(value.shape)}"
+            raise Refusal(f"output '{name}' is {kind}; outputs are float32 or uint8, with axes")
         if held.qparams is not None and held.qparams.per_channel:
             raise Refusal(f"output '{name}' has one scale a channel")
         order = identity(len(held.shape))

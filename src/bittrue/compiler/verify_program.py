@@ -7,17 +7,20 @@ product below can overflow.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
 import numpy as np
 
+from bittrue.arith import MATMUL_DEPTH_MAX, RESIZE_ONE
 from bittrue.compiler.instructions import (
     BINARY_FUNCTIONS,
     BY_NAME,
+    COMPARE_FUNCTIONS,
     COPY_RANK,
+    REDUCTIONS,
     UNARY_FUNCTIONS,
     InstructionKind,
 )
@@ -38,9 +41,11 @@ POOL_TAPS_MAX = 2**23
 #: Roles that only a constant may play, and that an engine may therefore prepare when it loads.
 CONSTANT_ROLES = frozenset(
     ("weight", "bias", "row_class", "col_class", "multiplier", "table", "rows", "cols", "scale")
-)
+) | {"row_weight", "col_weight"}
 #: Kinds whose output may lie on an input of its own type and shape.
-IN_PLACE = frozenset(("TABLE", "ADD", "MUL", "F32_BINARY", "F32_UNARY"))
+IN_PLACE = frozenset(("TABLE", "ADD", "MUL", "F32_BINARY", "F32_UNARY")) | {
+    *("DIV", "MIN", "MAX", "COMPARE")
+}
 _CODES = ("zero_point", "lo", "hi", "zero_a", "zero_b", "zero_x")
 
 Place = Literal["program", "buffer", "tensor", "io", "instruction"]
@@ -363,16 +368,24 @@ def _conv(view: _Step) -> Iterator[str]:
         yield f"zero_point, lo, hi are {codes}, not 0, of a float32 output"
 
 
-def _broadcasts(view: _Step, dtype: str) -> Iterator[str]:
+def _broadcasts(
+    view: _Step, dtype: str, roles: Sequence[str] = ("a", "b"), end: int | None = None
+) -> Iterator[str]:
+    """The inputs are of one type and y's rank; their axes before `end` broadcast to y's."""
     rank = len(view.tensors["y"].shape)
-    types = [problem for role in ("a", "b", "y") for problem in _is(view, role, dtype, rank)]
+    types = [problem for role in (*roles, "y") for problem in _is(view, role, dtype, rank)]
     yield from types
     if types:
         return
-    a, b, y = (view.tensors[role].shape for role in ("a", "b", "y"))
-    for axis, (left, right, out) in enumerate(zip(a, b, y, strict=True)):
-        if left not in (1, out) or right not in (1, out) or max(left, right) != out:
-            yield f"axis {axis}: {left} and {right} do not broadcast to {out}"
+    yield from _broadcast_axes(view, roles, end)
+
+
+def _broadcast_axes(view: _Step, roles: Sequence[str], end: int | None) -> Iterator[str]:
+    shapes = [view.tensors[role].shape[:end] for role in roles]
+    for axis, out in enumerate(view.tensors["y"].shape[:end]):
+        sizes = [shape[axis] for shape in shapes]
+        if any(size not in (1, out) for size in sizes) or max(sizes) != out:
+            yield f"axis {axis}: {' and '.join(map(str, sizes))} do not broadcast to {out}"
 
 
 def _scales(view: _Step, role: str, *lead: int) -> Iterator[str]:
@@ -509,6 +522,90 @@ def _f32_softmax(view: _Step) -> Iterator[str]:
     yield from _same(view, "float32", "float32")
 
 
+def _compare(view: _Step) -> Iterator[str]:
+    yield from _add(view)
+    yield from _function(view, len(COMPARE_FUNCTIONS))
+
+
+def _matmul(view: _Step) -> Iterator[str]:
+    rank = len(view.tensors["y"].shape)
+    types = [
+        *_is(view, "a", "uint8", rank),
+        *_is(view, "b", "uint8", rank),
+        *_is(view, "y", "uint8 float32"),
+    ]
+    yield from types
+    if types:
+        return
+    a, b, y = (view.tensors[role].shape for role in ("a", "b", "y"))
+    if rank < 2:
+        yield f"y has {rank} axes, not 2 to {MAX_RANK}"
+        return
+    if a[-1] != b[-1] or a[-1] > MATMUL_DEPTH_MAX:
+        yield f"{a[-1]} and {b[-1]} products a sum, not equal and at most {MATMUL_DEPTH_MAX}"
+    yield from _has_shape(view, "y", (*y[:-2], a[-2], b[-2]))
+    yield from _broadcast_axes(view, ("a", "b"), -2)
+    yield from _scales(view, "multiplier")
+    codes = [view.params[name] for name in ("zero_point", "lo", "hi")]
+    if view.tensors["y"].dtype == "float32" and any(codes):
+        yield f"zero_point, lo, hi are {codes}, not 0, of a float32 output"
+
+
+def _resize_linear(view: _Step) -> Iterator[str]:
+    types = [*_is(view, "x", "uint8", 4), *_is(view, "y", "uint8", 4)]
+    yield from types
+    if types:
+        return
+    batch, height, width, channels = view.tensors["x"].shape
+    _, rows, cols, _ = view.tensors["y"].shape
+    yield from _has_shape(view, "y", (batch, rows, cols, channels))
+    for places, weights, length, limit in (
+        ("rows", "row_weight", rows, height),
+        ("cols", "col_weight", cols, width),
+    ):
+        yield from _first(
+            _is(view, places, "int32"),
+            _has_shape(view, places, (length, 2)),
+            _indices_below(view, places, limit),
+        )
+        yield from _first(
+            _is(view, weights, "int32"),
+            _has_shape(view, weights, (length, 2)),
+            _weights(view, weights),
+        )
+
+
+def _weights(view: _Step, role: str) -> Iterator[str]:
+    pairs = view.array(role).astype(np.int64)
+    if pairs.min() < 0 or (pairs.sum(1) != RESIZE_ONE).any():
+        yield f"{role} holds a pair that does not add up to {RESIZE_ONE}, or is negative"
+
+
+def _f32_where(view: _Step) -> Iterator[str]:
+    yield from _broadcasts(view, "float32", ("condition", "a", "b"))
+
+
+def _f32_reduce(view: _Step) -> Iterator[str]:
+    yield from _is(view, "x", "float32")
+    yield from _is(view, "y", "float32")
+    yield from _has_shape(view, "y", (*view.tensors["x"].shape[:-1], 1))
+    yield from _function(view, len(REDUCTIONS))
+
+
+def _f32_matmul(view: _Step) -> Iterator[str]:
+    if len(view.tensors["y"].shape) < 2:
+        yield f"y has {len(view.tensors['y'].shape)} axes, not 2 or more"
+        return
+    said = list(_broadcasts(view, "float32", end=-2))
+    yield from said
+    if said:
+        return
+    (m, k), (rows, n) = (view.tensors[role].shape[-2:] for role in ("a", "b"))
+    if rows != k:
+        yield f"a is [..,{m},{k}] and b is [..,{rows},{n}]: {k} is not {rows}"
+    yield from _has_shape(view, "y", (*view.tensors["y"].shape[:-2], m, n))
+
+
 _CHECKS: dict[str, Callable[[_Step], Iterator[str]]] = {
     "CONV": _conv,
     "ADD": _add,
@@ -524,4 +621,13 @@ _CHECKS: dict[str, Callable[[_Step], Iterator[str]]] = {
     "F32_BINARY": _f32_binary,
     "F32_UNARY": _f32_unary,
     "F32_SOFTMAX": _f32_softmax,
+    "MATMUL": _matmul,
+    "RESIZE_LINEAR": _resize_linear,
+    "DIV": _mul,
+    "MIN": _add,
+    "MAX": _add,
+    "COMPARE": _compare,
+    "F32_WHERE": _f32_where,
+    "F32_REDUCE": _f32_reduce,
+    "F32_MATMUL": _f32_matmul,
 }

@@ -1,8 +1,8 @@
 """The `bit_true` stage: a compiled program interpreted in NumPy, slow and normative.
 
-Every rule is called from `bittrue.arith`, never repeated here. Each buffer has bytes of its own,
-whatever the memory plan says: a plan that lets two live buffers overlap therefore shows as a
-difference between this emulator and the engine.
+Every rule is called from `bittrue.arith` and `bittrue.arith_float`, never repeated here. Each
+buffer has bytes of its own, whatever the memory plan says: a plan that lets two live buffers
+overlap therefore shows as a difference between this emulator and the engine.
 """
 
 from __future__ import annotations
@@ -12,8 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bittrue import arith
-from bittrue.compiler.instructions import BINARY_FUNCTIONS, BY_NAME, COPY_RANK, UNARY_FUNCTIONS
+from bittrue import arith, arith_float
+from bittrue.compiler.instructions import (
+    BINARY_FUNCTIONS,
+    BY_NAME,
+    COMPARE_FUNCTIONS,
+    COPY_RANK,
+    REDUCTIONS,
+    UNARY_FUNCTIONS,
+)
 from bittrue.compiler.program import Instruction, Program
 from bittrue.errors import DataError, InternalError
 
@@ -33,6 +40,9 @@ class Step:
     inputs: tuple[Array, ...]
     output: Array
     params: Mapping[str, int]
+
+
+Emulation = Callable[[Step], None]
 
 
 class Emulator:
@@ -193,7 +203,7 @@ def _conv(step: Step) -> None:
 
 
 def _store_sums(step: Step, acc: Array, mult: Array) -> None:
-    """Requantise integer sums held in float64 into the output, or scale them into a float one."""
+    """Requantise integer sums (float64 or int32) into the output, or scale them into floats."""
     wrapped = acc.astype(np.int64).astype(np.int32)
     if step.output.dtype == np.float32:
         step.output[...] = wrapped.astype(np.float32) * mult
@@ -226,20 +236,30 @@ def _avg_pool(step: Step) -> None:
 # --- elementwise -------------------------------------------------------------------------------
 
 
-def _add(step: Step) -> None:
-    a, b, mult = step.inputs
-    p = step.params
-    step.output[...] = arith.add(
-        a, b, p["zero_a"], p["zero_b"], mult, p["zero_point"], p["lo"], p["hi"]
-    )
+def _pair(rule: Callable[[Array, Array, int, int, Array, int, int, int], Array]) -> Emulation:
+    """Return the emulation of a rule of `arith` on two tensors of codes."""
+
+    def run(step: Step) -> None:
+        a, b, mult = step.inputs
+        p = step.params
+        step.output[...] = rule(
+            a, b, p["zero_a"], p["zero_b"], mult, p["zero_point"], p["lo"], p["hi"]
+        )
+
+    return run
 
 
-def _mul(step: Step) -> None:
+def _compare(step: Step) -> None:
     a, b, mult = step.inputs
     p = step.params
-    step.output[...] = arith.mul(
-        a, b, p["zero_a"], p["zero_b"], mult, p["zero_point"], p["lo"], p["hi"]
-    )
+    function = COMPARE_FUNCTIONS[p["function"]]
+    step.output[...] = arith.compare(a, b, p["zero_a"], p["zero_b"], mult, function)
+
+
+def _matmul(step: Step) -> None:
+    a, b, mult = step.inputs
+    acc = arith.matmul(a, b, step.params["zero_a"], step.params["zero_b"])
+    _store_sums(step, acc, mult)
 
 
 def _table(step: Step) -> None:
@@ -260,31 +280,14 @@ def _dequantize(step: Step) -> None:
     step.output[...] = arith.dequantize(x, scale, step.params["zero_point"])
 
 
-_BINARY: dict[str, Callable[[Array, Array], Array]] = {
-    "add": np.add,
-    "sub": np.subtract,
-    "mul": np.multiply,
-    "div": np.divide,
-    "min": lambda a, b: np.where(a < b, a, b),
-    "max": lambda a, b: np.where(a > b, a, b),
-}
-_UNARY: dict[str, Callable[[Array], Array]] = {
-    "exp": arith.exp,
-    "sigmoid": arith.sigmoid,
-    "sqrt": np.sqrt,
-    "neg": np.negative,
-    "abs": np.abs,
-}
-
-
 def _f32_binary(step: Step) -> None:
-    function = _BINARY[BINARY_FUNCTIONS[step.params["function"]]]
+    function = arith_float.BINARY[BINARY_FUNCTIONS[step.params["function"]]]
     with np.errstate(all="ignore"):
         step.output[...] = arith.one_nan(function(step.inputs[0], step.inputs[1]))
 
 
 def _f32_unary(step: Step) -> None:
-    function = _UNARY[UNARY_FUNCTIONS[step.params["function"]]]
+    function = arith_float.UNARY[UNARY_FUNCTIONS[step.params["function"]]]
     with np.errstate(all="ignore"):
         step.output[...] = arith.one_nan(function(step.inputs[0]))
 
@@ -294,12 +297,32 @@ def _f32_softmax(step: Step) -> None:
         step.output[...] = arith.one_nan(arith.softmax(step.inputs[0]))
 
 
+def _f32_where(step: Step) -> None:
+    step.output[...] = arith.one_nan(arith_float.where(*step.inputs))
+
+
+def _f32_reduce(step: Step) -> None:
+    function = arith_float.REDUCTIONS[REDUCTIONS[step.params["function"]]]
+    with np.errstate(all="ignore"):
+        step.output[...] = arith.one_nan(function(step.inputs[0]))[..., None]
+
+
+def _f32_matmul(step: Step) -> None:
+    with np.errstate(all="ignore"):
+        step.output[...] = arith.one_nan(arith_float.matmul(step.inputs[0], step.inputs[1]))
+
+
 # --- moves -------------------------------------------------------------------------------------
 
 
 def _gather_2d(step: Step) -> None:
     x, rows, cols = step.inputs
     step.output[...] = x[:, rows][:, :, cols]
+
+
+def _resize_linear(step: Step) -> None:
+    x, rows, row_weight, cols, col_weight = step.inputs
+    step.output[...] = arith.resize_linear(x, rows, row_weight, cols, col_weight)
 
 
 def _strided(array: Array, offset: int, strides: Sequence[int], sizes: Sequence[int]) -> Array:
@@ -347,10 +370,10 @@ def _fill(step: Step) -> None:
 
 
 #: The rule of each instruction; a contract test compares the names with the instruction table.
-EMULATORS: dict[str, Callable[[Step], None]] = {
+EMULATORS: dict[str, Emulation] = {
     "CONV": _conv,
-    "ADD": _add,
-    "MUL": _mul,
+    "ADD": _pair(arith.add),
+    "MUL": _pair(arith.mul),
     "TABLE": _table,
     "MAX_POOL": _max_pool,
     "AVG_POOL": _avg_pool,
@@ -362,4 +385,13 @@ EMULATORS: dict[str, Callable[[Step], None]] = {
     "F32_BINARY": _f32_binary,
     "F32_UNARY": _f32_unary,
     "F32_SOFTMAX": _f32_softmax,
+    "MATMUL": _matmul,
+    "RESIZE_LINEAR": _resize_linear,
+    "DIV": _pair(arith.div),
+    "MIN": _pair(arith.minimum),
+    "MAX": _pair(arith.maximum),
+    "COMPARE": _compare,
+    "F32_WHERE": _f32_where,
+    "F32_REDUCE": _f32_reduce,
+    "F32_MATMUL": _f32_matmul,
 }

@@ -258,7 +258,7 @@ def instruction_rows() -> tuple[InstructionRow, ...]:
 
 
 def float_functions(inputs: int) -> tuple[str, ...]:
-    """Return the functions of F32_UNARY (1 input) or F32_BINARY (2), by number."""
+    """Return the functions of F32_UNARY (1 input), F32_BINARY (2) or F32_REDUCE (0), by number."""
     library, names = load(), list[str]()
     while (name := library.bittrue_float_function(inputs, len(names))) is not None:
         names.append(name.decode())

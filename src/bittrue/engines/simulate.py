@@ -123,9 +123,9 @@ def with_real_weights(quantized: QuantizedGraph) -> Graph:
 
 
 def codes_of(params: QParams, array: np.ndarray) -> np.ndarray:
-    """Return the codes of real values (or of raw pixels), uint8 in the array's shape."""
-    if array.dtype == np.uint8:
-        return array
+    """Return the codes of real values, raw pixels or truth values, uint8 in the array's shape."""
+    if array.dtype in (np.uint8, np.bool_):
+        return array.astype(np.uint8)
     return arith.quantize(array, params.along(array.ndim), params.zero_point)
 
 

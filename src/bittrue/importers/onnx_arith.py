@@ -70,25 +70,24 @@ def clip(step: Step) -> Sequence[str]:
         bounds = {name: step.node.attrs.get(name) for name in ("min", "max")}
         return [step.emit("Clip", [step.x()], bounds)]
     given = [index for index in (1, 2) if step.has(index)]
-    if not all(step.x(index) in step.builder.constants for index in given):
-        return [_clip_computed(step)]
-    bounds = {("", "min", "max")[i]: _scalar(step, i, f"bound {i}") for i in given}
-    return [step.emit("Clip", [step.x()], bounds)]
-
-
-def _clip_computed(step: Step) -> str:
+    if all(step.x(index) in step.builder.constants for index in given):
+        bounds = {_BOUNDS[index]: _scalar(step, index) for index in given}
+        return [step.emit("Clip", [step.x()], bounds)]
     result = step.x()
-    for index, op in ((1, "Max"), (2, "Min")):
-        if step.has(index):
-            if prod(step.shape(index)) != 1:
-                raise step.wrong(f"a bound must be one number, not {step.shape(index)}")
-            bound = step.emit("Reshape", [step.x(index)], {"shape": ()})
-            result = step.emit(op, [result, bound], {})
-    step.shape()
-    return result
+    for index in given:
+        if prod(step.shape(index)) != 1:
+            shape = step.shape(index)
+            raise step.wrong(f"its bound {_BOUNDS[index]!r} must be one number, not {shape}")
+        bound = step.emit("Reshape", [step.x(index)], {"shape": ()})
+        result = step.emit("Max" if index == 1 else "Min", [result, bound], {})
+    return [result]
 
 
-def _scalar(step: Step, index: int, what: str) -> float:
+_BOUNDS = {1: "min", 2: "max"}
+
+
+def _scalar(step: Step, index: int) -> float:
+    what = f"its bound {_BOUNDS[index]!r}"
     array = step.array(index, what)
     if array.size != 1 or array.dtype.kind not in "fiu":
         raise step.wrong(f"{what} must be one number, not {array.dtype} {array.shape}")

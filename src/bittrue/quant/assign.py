@@ -209,11 +209,11 @@ def _shared(graph: Graph, stored: list[str], part: Partition) -> _Groups:
 def _group_ranges(
     graph: Graph, groups: _Groups, statistics: Statistics, observer: Observer
 ) -> dict[str, Range | None]:
-    """Return the range of each group by its root; None for raw pixels, whose scale is 1."""
+    """Return the range of each group by its root; None for raw pixels and truth values: scale 1."""
     producers = graph.producers()
     found: dict[str, Range | None] = {}
     for root, names in groups.members().items():
-        if any(graph.values[name].dtype == "uint8" for name in names):
+        if any(graph.values[name].dtype in ("uint8", "bool") for name in names):
             found[root] = None
             continue
         limits = [observer.estimate(statistics.tensors[name]) for name in names]
@@ -333,9 +333,11 @@ def _raise_small(
     group_of = {name: names for names in members.values() for name in names}
     for node in graph.nodes:
         result = node.outputs[0]
-        if not target_of(node).emits or result not in params or node.inputs[0] not in params:
+        if not target_of(node).emits or result not in params:
             continue
-        least = _largest_sum(graph, node, params[node.inputs[0]]) / STEPS_MAX
+        if node.op != "MatMul" and node.inputs[0] not in params:
+            continue
+        least = _largest_sum(graph, node, params) / STEPS_MAX
         old = params[result]
         if float(old.scale.min()) < least:
             raised = QParams(np.maximum(old.scale, np.float32(least)), old.zero_point, old.axis)
@@ -343,8 +345,22 @@ def _raise_small(
     return params
 
 
-def _largest_sum(graph: Graph, node: Node, given: QParams) -> float:
-    weights = graph.constants.get(node.inputs[1])
+def _largest_product(graph: Graph, node: Node, params: Mapping[str, QParams]) -> float:
+    """Return the largest sum of a MatMul, each of its factors a code or a constant."""
+    size = float(graph.values[node.inputs[0]].shape[-1])
+    for name in node.inputs:
+        array = graph.constants.get(name)
+        if array is not None:
+            size *= float(np.ptp(np.append(array, 0)))
+        elif name in params:
+            size *= CODE_MAX * float(params[name].scale.max())
+    return size
+
+
+def _largest_sum(graph: Graph, node: Node, params: Mapping[str, QParams]) -> float:
+    if node.op == "MatMul":
+        return _largest_product(graph, node, params)
+    given, weights = params[node.inputs[0]], graph.constants.get(node.inputs[1])
     if weights is None:
         return 0.0
     # ConvTranspose has its output channels second; the sum over all is a bound for each.

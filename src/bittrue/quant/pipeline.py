@@ -13,9 +13,9 @@ from bittrue.graph.model import Graph
 from bittrue.quant.assign import assign
 from bittrue.quant.calibrate import Run, Sample, gather, inputs_of
 from bittrue.quant.model import QuantizedGraph, WeightCodes
-from bittrue.quant.observers import OBSERVERS, Range, Statistics
+from bittrue.quant.observers import BINS, OBSERVERS, Range, Statistics, TensorStatistics
 from bittrue.quant.partition import partition
-from bittrue.quant.weights import WEIGHTED, quantize_weights
+from bittrue.quant.weights import WEIGHTED, output_channels, quantize_weights
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +112,34 @@ def quantize_with(
             given = activations.get(node.inputs[0])
             if given is not None:
                 weights[node.name] = quantize_weights(graph, node, given, rounding=rounding)
+    return QuantizedGraph(graph, activations, weights, part.float_values, ranges)
+
+
+def draft(graph: Graph, *, tail: str = "float") -> QuantizedGraph:
+    """Return the graph in the form that it will have, without samples.
+
+    Which values are codes is right but where that hangs on magnitudes; every range is -1 to 1, and
+    every weight 0.
+
+    Raises:
+        UsageError: if `tail` is an unknown word.
+    """
+    ends = np.ones(1, np.float32)
+    unit = TensorStatistics(-ends, ends, np.zeros(BINS, np.int64), 1.0, 0)
+    names = [name for name, value in graph.values.items() if value.dtype == "float32"]
+    ranges: dict[str, Range] = dict.fromkeys(names, (-1.0, 1.0))
+    part = partition(graph, ranges, tail=tail)
+    seen = Statistics(dict.fromkeys(names, unit), 1)
+    activations = assign(graph, seen, part, OBSERVERS["minmax"])
+    weights = {
+        node.name: WeightCodes(
+            np.zeros(graph.constants[node.inputs[1]].shape, np.int8),
+            np.ones(output_channels(graph, node), np.float32),
+        )
+        for node in graph.nodes
+        if node.op in WEIGHTED and node.inputs[1] in graph.constants
+        if node.inputs[0] in activations
+    }
     return QuantizedGraph(graph, activations, weights, part.float_values, ranges)
 
 

@@ -9,19 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bittrue.graph.model import Graph, Node
-from bittrue.graph.pointwise import UNARY_EXPR, unary_expr
+from bittrue.graph.pointwise import UNARY_EXPR
 
 #: What an operator does with codes. STORES: the result has a scale of its own. SHARES: bytes move,
 #: the result has its input's scale. JOINS: like SHARES for many inputs. NONE: has no integer form.
 STORES, SHARES, JOINS, NONE = "stores", "shares", "joins", "none"
 
-#: A function of one value whose words are all among these can run in float: the engine has each as
-#: an F32_BINARY or F32_UNARY.
-FLOAT_WORDS = frozenset({"x", "add", "sub", "mul", "div", "min", "max"}) | frozenset(
-    {"exp", "sigmoid", "sqrt", "neg", "abs"}
-)
 #: Functions of one value whose results span too many magnitudes for 256 codes.
 WIDE = frozenset({"Exp", "Log", "Reciprocal"})
+#: Weights of a product that may run in float; the projection of a distribution onto its mean (a DFL
+#: head) has 16, a classifier thousands, which in float would take four times the bytes.
+SMALL_PRODUCT = 4096
 #: Functions of one value that become a table of 256 codes.
 TABLES = frozenset(UNARY_EXPR) - WIDE
 
@@ -46,53 +44,55 @@ class Target:
 
 
 def _resize(graph: Graph, node: Node) -> str:
-    return SHARES if node.text("mode") == "nearest" else STORES
-
-
-def _reduce_mean(graph: Graph, node: Node) -> str:
-    rank = len(graph.values[node.inputs[0]].shape)
-    return STORES if rank == 4 and node.ints("axes") == (2, 3) else NONE
+    return STORES if node.text("mode") == "cubic" else SHARES
 
 
 def _cast(graph: Graph, node: Node) -> str:
-    from_codes = graph.values[node.inputs[0]].dtype == "uint8"
-    return SHARES if from_codes and node.text("to") == "float32" else NONE
+    given, to = graph.values[node.inputs[0]].dtype, node.text("to")
+    if given in ("uint8", "bool") and to == "float32":
+        return SHARES
+    return STORES if (given, to) == ("float32", "bool") else NONE
 
 
 TARGETS: tuple[Target, ...] = (
-    # Sums of products: integers only, but their accumulators may leave as float32.
+    # Sums of products: on codes, but their accumulators may leave as float32. (Small ones on
+    # values that are made in float stay there: `is_float_product`.)
     Target("Conv", STORES, floating=False, emits=True),
     Target("ConvTranspose", STORES, floating=False, emits=True),
     Target("Dense", STORES, floating=False, emits=True),
-    Target("Gemm", STORES, floating=False),
-    Target("MatMul", STORES, floating=False),
+    Target("Gemm", NONE, floating=True),
+    Target("MatMul", STORES, floating=True, emits=True),
     # Windows.
     Target("AveragePool", STORES, floating=False),
     Target("GlobalAveragePool", STORES, floating=False),
-    Target("ReduceMean", STORES, floating=False, rule=_reduce_mean),
+    *(Target(op, STORES, floating=True) for op in ("ReduceMean", "ReduceSum")),
+    *(Target(op, SHARES, floating=True) for op in ("ReduceMax", "ReduceMin")),
+    *(Target(op, NONE, floating=True) for op in ("ReduceProd", "ReduceL2")),
     Target("MaxPool", SHARES, floating=False),
     Target("GlobalMaxPool", SHARES, floating=False),
     # Elementwise on two values.
     Target("Add", STORES, floating=True),
     Target("Sub", STORES, floating=True),
     Target("Mul", STORES, floating=True),
-    Target("Div", NONE, floating=True),
-    Target("Min", NONE, floating=True),
-    Target("Max", NONE, floating=True),
-    # Elementwise on one value: a table of 256 entries. In float where FLOAT_WORDS reach.
-    *(Target(op, STORES, floating=False) for op in sorted(TABLES)),
-    *(Target(op, STORES, floating=False) for op in ("PRelu", "BatchNormalization")),
+    *(Target(op, STORES, floating=True) for op in ("Min", "Max")),
+    # A quotient makes an island, so that a layer norm is float; between codes it is a DIV.
+    *(Target(op, NONE, floating=True) for op in ("Div", "Pow", "Mod")),
+    # Truth values are codes 0 and 1.
+    *(Target(op, STORES, floating=True) for op in ("Equal", "Less", "LessOrEqual")),
+    *(Target(op, STORES, floating=True) for op in ("Greater", "GreaterOrEqual")),
+    *(Target(op, STORES, floating=True) for op in ("And", "Or", "Not", "Where")),
+    # Elementwise on one value: a table of 256 entries.
+    *(Target(op, STORES, floating=True) for op in sorted(TABLES)),
+    *(Target(op, STORES, floating=True) for op in ("PRelu", "BatchNormalization")),
     # Their results span too many magnitudes for 256 codes.
-    *(Target(op, NONE, floating=False) for op in sorted(WIDE)),
-    Target("Softmax", NONE, floating=True),
-    *(Target(op, NONE, floating=False) for op in ("LogSoftmax", "Pow")),
+    *(Target(op, NONE, floating=True) for op in (*sorted(WIDE), "Softmax", "LogSoftmax")),
     # Bytes move.
     *(Target(op, SHARES, floating=True) for op in ("Reshape", "Transpose", "Split", "Slice")),
     *(Target(op, SHARES, floating=True) for op in ("Pad", "Gather", "Expand", "Tile")),
     *(Target(op, SHARES, floating=True) for op in ("DepthToSpace", "SpaceToDepth")),
     Target("Concat", JOINS, floating=True),
     Target("Resize", SHARES, floating=False, rule=_resize),
-    Target("Cast", NONE, floating=False, rule=_cast),
+    Target("Cast", NONE, floating=True, rule=_cast),
 )
 _BY_OP = {row.op: row for row in TARGETS}
 #: Operators that can write one scale a channel: a multiplier or a table for each.
@@ -114,15 +114,30 @@ def integer_form(graph: Graph, node: Node) -> str:
 
 def runs_in_float(node: Node) -> bool:
     """Return whether the engine can run this node on float32 values."""
-    expr = unary_expr(node.op, node.attrs)
-    if expr is not None:
-        return all(word in FLOAT_WORDS or _is_number(word) for word in expr.split())
     return target_of(node).floating
 
 
 def needs_codes(graph: Graph, node: Node) -> bool:
     """Return whether this node has an integer form and no float form."""
     return integer_form(graph, node) != NONE and not runs_in_float(node)
+
+
+def is_float_product(graph: Graph, node: Node) -> bool:
+    """Return whether a layer is one small matrix product with constants, which can run in float.
+
+    That is a Dense, or a Conv of one group that reads each pixel alone. It is worth it where its
+    input is made in float: codes between the two would cost more than the product.
+    """
+    if node.op not in ("Dense", "Conv") or len(graph.values[node.inputs[0]].shape) < 2:
+        return False
+    weights = graph.constants.get(node.inputs[1])
+    if weights is None or weights.size > SMALL_PRODUCT:
+        return False
+    if node.op == "Dense":
+        return True
+    ones = all(size == 1 for size in (*weights.shape[2:], *node.ints("strides")))
+    plain = not any(node.ints("pads")) and node.integer("group") == 1
+    return ones and plain and (len(node.inputs) < 4 or not node.inputs[3])
 
 
 def is_depthwise(graph: Graph, node: Node) -> bool:
@@ -167,11 +182,3 @@ def separates(graph: Graph, name: str) -> bool:
         separates(graph, reader.outputs[0]) if reader.op in TABLES else is_depthwise(graph, reader)
         for reader in readers
     )
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True

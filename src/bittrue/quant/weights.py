@@ -77,6 +77,12 @@ def spread_over(input_scale: NDArray[np.float32], shape: tuple[int, ...]) -> F64
     return rows.reshape(outputs, inputs, *[1] * (len(shape) - 2))
 
 
+def output_channels(graph: Graph, node: Node) -> int:
+    """Return how many outputs the constant weights of a node have."""
+    shape: tuple[int, ...] = graph.constants[node.inputs[1]].shape
+    return shape[1] * node.integer("group") if node.op == "ConvTranspose" else shape[0]
+
+
 def to_rows(node: Node, array: F64) -> F64:
     """Return weights as [O, inputs, taps], whatever order of axes the operator has."""
     if node.op != "ConvTranspose":
