@@ -403,3 +403,16 @@ def test_per_channel_codes_come_back_by_channel() -> None:
     params = QParams(np.array([0.1, 1.0], np.float32), 3)
     x = np.array([[[[0.5]], [[0.5]]]], np.float32)
     assert codes_of(params, x).reshape(-1).tolist() == [8, 3]
+
+
+def test_lone_peaks_of_what_the_float_tail_reads_are_not_cut_off() -> None:
+    build = Builder({"x": (1, 1, 64, 64)})
+    build.add("Sigmoid", "s", "x")
+    build.add("Div", "y", "s", build.constant(np.array([2], np.float32)), clip=(-np.inf, np.inf))
+    graph = build.finish(["y"])
+    samples = [np.full((1, 1, 64, 64), -9, np.float32) for _ in range(20)]
+    samples[3][0, 0, 5, 7] = 2
+    statistics = gather(graph, samples, runner(graph))
+    for observer in ("power", "mse", "percentile"):
+        params = quantize_with(graph, statistics, observer=observer).activations["s"]
+        assert float(params.scale[0]) * 255 >= 0.88 * 0.99  # sigmoid(2) = 0.8808
