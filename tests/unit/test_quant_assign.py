@@ -510,3 +510,16 @@ def test_a_product_that_was_dead_in_calibration_stays_below_two_to_the_thirty_on
     most = 512 * 255**2 * scale_of(result, "a") * scale_of(result, "b")
     assert most / scale_of(result, "m") <= 2.0**30 * (1 + 1e-6)
     compile_graph(result)
+
+
+def test_lone_peaks_of_what_the_float_tail_reads_are_not_cut_off() -> None:
+    build = Builder({"x": (1, 1, 64, 64)})
+    build.add("Sigmoid", "s", "x")
+    build.add("Div", "y", "s", build.constant(np.array([2], np.float32)), clip=(-np.inf, np.inf))
+    graph = build.finish(["y"])
+    samples = [np.full((1, 1, 64, 64), -9, np.float32) for _ in range(20)]
+    samples[3][0, 0, 5, 7] = 2
+    statistics = gather(graph, samples, runner(graph))
+    for observer in ("power", "mse", "percentile"):
+        params = quantize_with(graph, statistics, observer=observer).activations["s"]
+        assert float(params.scale[0]) * 255 >= 0.88 * 0.99  # sigmoid(2) = 0.8808
