@@ -15,8 +15,8 @@ struct Failure {
   std::string text;
 };
 
-// Bytes of the UTF-8 character at `byte`, of which `left` bytes are there; 0 if it is none: overlong
-// forms, surrogates and what lies past U+10FFFF are none.
+// Bytes of the UTF-8 character at `byte`, of which `left` bytes are there; 0 if it is none:
+// overlong forms, surrogates and what lies past U+10FFFF are none.
 size_t utf8_length(const uint8_t* byte, size_t left);
 
 // Throw a Failure with text as printf makes it; in it, what is no UTF-8 or no printable character

@@ -13,10 +13,11 @@ namespace {
 
 constexpr size_t CHOICE_BYTES = 32;
 constexpr uint32_t THREADS[] = {1, 1, 1, 1, 2, 3, 1025, UINT32_MAX};
-constexpr uint32_t FLAGS[] = {BITTRUE_COPY, BITTRUE_BORROW, BITTRUE_COPY, BITTRUE_BORROW, 2, UINT32_MAX};
+constexpr uint32_t FLAGS[] = {BITTRUE_COPY, BITTRUE_BORROW, BITTRUE_COPY, BITTRUE_BORROW, 2,
+                              UINT32_MAX};
 const std::string LONG_NAME(3000, '%');
-const char* const ISA_NAMES[] = {nullptr, "auto", "scalar", "avx2", "avx512vnni", "",  "%n%s%s%s",
-                             "Scalar", "scala", "\xff\xfe", LONG_NAME.c_str()};
+const char* const ISA_NAMES[] = {nullptr,    "auto",   "scalar", "avx2",     "avx512vnni",     "",
+                                 "%n%s%s%s", "Scalar", "scala",  "\xff\xfe", LONG_NAME.c_str()};
 
 // Hands out the first bytes of an input, zeros after their end.
 class Choices {
@@ -45,8 +46,9 @@ void ask_tables() {
   for (; bittrue_kernel_table(kernels, &kernel); kernels++) {
     require(kernel.name && kernel.isa && kernel.form, "a kernel row is full");
   }
-  require(!bittrue_instruction_table(UINT32_MAX, &row) && !bittrue_kernel_table(UINT32_MAX, &kernel),
-          "tables end");
+  require(
+      !bittrue_instruction_table(UINT32_MAX, &row) && !bittrue_kernel_table(UINT32_MAX, &kernel),
+      "tables end");
   require(bittrue_isa_name(UINT32_MAX) == nullptr && !bittrue_isa_available(UINT32_MAX),
           "instruction sets end");
   for (uint32_t inputs = 0; inputs < 4; inputs++) {

@@ -12,12 +12,13 @@ namespace {
 
 // Limits of the format and tiles of the kernels, and their neighbours.
 constexpr uint32_t VALUES[] = {
-    0,       1,       2,           3,           4,           5,      6,      7,          8,
-    9,       15,      16,          17,          31,          32,     33,     63,         64,
-    65,      96,      97,          127,         128,         129,    255,    256,        257,
-    1023,    1024,    1025,        1u << 15,    32769,       65535,  65536,  65537,      1u << 20,
-    1048577, 1 << 23, (1u << 26),  (1u << 30),  0x7fffffff,  1u << 31, 0xffffffff, 0xffff8000,
-    0x7f800000, 0x7fc00000, 0xff800000, 0x80000000, 0x3f800000, 0x00000001};
+    0,          1,         2,          3,          4,          5,          6,          7,
+    8,          9,         15,         16,         17,         31,         32,         33,
+    63,         64,        65,         96,         97,         127,        128,        129,
+    255,        256,       257,        1023,       1024,       1025,       1u << 15,   32769,
+    65535,      65536,     65537,      1u << 20,   1048577,    1 << 23,    (1u << 26), (1u << 30),
+    0x7fffffff, 1u << 31,  0xffffffff, 0xffff8000, 0x7f800000, 0x7fc00000, 0xff800000, 0x80000000,
+    0x3f800000, 0x00000001};
 
 uint32_t changed(uint32_t old, Random* random) {
   switch (random->below(6)) {
@@ -356,7 +357,8 @@ Bytes join(const uint8_t* first, size_t first_bytes, const uint8_t* second, size
   a.buffers.insert(a.buffers.end(), b.buffers.begin(), b.buffers.end());
   a.constants.insert(a.constants.end(), b.constants.begin(), b.constants.end());
   for (Words words : b.code) {
-    for (size_t i = 0; i < (size_t)words[INPUTS] + words[OUTPUTS]; i++) words[OPERANDS + i] += tensors;
+    for (size_t i = 0; i < (size_t)words[INPUTS] + words[OUTPUTS]; i++)
+      words[OPERANDS + i] += tensors;
     a.code.push_back(std::move(words));
   }
   for (const uint32_t port : b.inputs) a.inputs.push_back(port + tensors);

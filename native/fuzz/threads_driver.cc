@@ -43,8 +43,8 @@ using ProgramPtr = std::unique_ptr<bittrue_program, Close>;
 ProgramPtr open_program(const Bytes& file, uint32_t threads) {
   bittrue_program* program = nullptr;
   bittrue_error error;
-  const int32_t code = bittrue_open(file.data(), file.size(), BITTRUE_COPY, nullptr, threads,
-                                    &program, &error);
+  const int32_t code =
+      bittrue_open(file.data(), file.size(), BITTRUE_COPY, nullptr, threads, &program, &error);
   require(code == BITTRUE_OK, "the file is opened");
   return ProgramPtr(program);
 }

@@ -1,6 +1,6 @@
 """Small legal programs as files, from which the fuzzers of native/fuzz start.
 
-    python -m tests.kernels.seeds build/fuzz/corpus
+python -m tests.kernels.seeds build/fuzz/corpus
 """
 
 from __future__ import annotations
