@@ -2,6 +2,7 @@
 #ifndef BITTRUE_FAILURE_H_
 #define BITTRUE_FAILURE_H_
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include <string>
@@ -14,7 +15,12 @@ struct Failure {
   std::string text;
 };
 
-// Throw a Failure with text as printf makes it.
+// Bytes of the UTF-8 character at `byte`, of which `left` bytes are there; 0 if it is none:
+// overlong forms, surrogates and what lies past U+10FFFF are none.
+size_t utf8_length(const uint8_t* byte, size_t left);
+
+// Throw a Failure with text as printf makes it; in it, what is no UTF-8 or no printable character
+// becomes '?'.
 [[noreturn]] __attribute__((format(printf, 3, 4))) void fail(int32_t code, uint64_t offset,
                                                              const char* format, ...);
 

@@ -11,7 +11,10 @@ namespace {
 
 // Shared by threads only where each part has at least this many element operations: below, waking
 // a thread takes about as long as the work (10 us).
-constexpr int64_t PART_COST = 65536;
+#ifndef BITTRUE_PART_COST
+#define BITTRUE_PART_COST 65536
+#endif
+constexpr int64_t PART_COST = BITTRUE_PART_COST;
 constexpr int64_t UNARY_RUN = 4096;
 constexpr int64_t BINARY_RUN = 16384;
 constexpr int64_t COPY_RUN = 65536;

@@ -1,7 +1,5 @@
 #include "program.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include <array>
@@ -14,15 +12,6 @@
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are read as they lie");
 
 namespace bittrue {
-
-void fail(int32_t code, uint64_t offset, const char* format, ...) {
-  char text[496];
-  va_list values;
-  va_start(values, format);
-  vsnprintf(text, sizeof text, format, values);
-  va_end(values);
-  throw Failure{code, offset, text};
-}
 
 namespace {
 
@@ -425,18 +414,9 @@ class Reader {
   static void require_utf8(const std::string& text, uint64_t at, uint32_t tensor) {
     const auto* byte = reinterpret_cast<const uint8_t*>(text.data());
     for (size_t i = 0; i < text.size();) {
-      const uint32_t lead = byte[i];
-      const size_t more = lead < 0x80 ? 0 : lead < 0xe0 ? 1 : lead < 0xf0 ? 2 : 3;
-      bool good = (lead < 0x80 || (lead >= 0xc2 && lead <= 0xf4)) && more < text.size() - i;
-      for (size_t j = 1; good && j <= more; j++) good = (byte[i + j] & 0xc0) == 0x80;
-      // Overlong forms, surrogates, past U+10FFFF.
-      if (good && more >= 2) {
-        const uint32_t next = byte[i + 1];
-        good = !(lead == 0xe0 && next < 0xa0) && !(lead == 0xed && next > 0x9f) &&
-               !(lead == 0xf0 && next < 0x90) && !(lead == 0xf4 && next > 0x8f);
-      }
-      if (!good) fail(BITTRUE_FORMAT, at + i, "name of tensor %u is not UTF-8", tensor);
-      i += more + 1;
+      const size_t length = utf8_length(byte + i, text.size() - i);
+      if (length == 0) fail(BITTRUE_FORMAT, at + i, "name of tensor %u is not UTF-8", tensor);
+      i += length;
     }
   }
 

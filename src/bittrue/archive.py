@@ -252,7 +252,7 @@ def archive_from_bytes(data: bytes, *, path: str = "") -> Network:
         RecursionError,
     ) as why:
         raise FormatError(
-            f"{MANIFEST} does not say what an archive must: {type(why).__name__} {why}",
+            f"{MANIFEST} does not say what an archive must: {type(why).__name__} {str(why)[:400]}",
             path=path,
             hint="write the archive again with `bittrue import`",
         ) from why

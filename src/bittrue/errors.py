@@ -68,9 +68,15 @@ class FormatError(ModelError):
     ) -> None:
         """Name the byte in `where`, so that every renderer shows it."""
         at = "" if offset is None else f" at byte {offset}"
+        if len(message) > MOST_MESSAGE:
+            message = f"{message[:MOST_MESSAGE]} ..."
         super().__init__(message, where=f"{path}{at}".strip(), hint=hint)
         self.path = path
         self.offset = offset
+
+
+#: Characters of a FormatError: a damaged file's own text may be in it, and as long as the file.
+MOST_MESSAGE = 2000
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import struct
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +12,7 @@ import numpy as np
 
 from bittrue import arith
 from bittrue.archive import ZIP_MAGIC, Network, archive_from_bytes
+from bittrue.arrays import read_arrays
 from bittrue.compiler.fileformat import MAGIC, from_bytes
 from bittrue.compiler.program import Program
 from bittrue.contract.picture import PICTURES
@@ -266,39 +264,13 @@ def read_input(path: str | Path, preprocess: Mapping[str, Preprocess]) -> dict[s
     file = Path(path)
     if file.suffix.lower() in PICTURES:
         return _read_picture(file, preprocess)
+    hint = "give a picture, a .npy or .npz file, or raw bytes as .bin"
+    if file.suffix.lower() not in RAW_BYTES:
+        return read_arrays(file, hint=hint)
     try:
-        if file.suffix.lower() in RAW_BYTES:
-            return {"": np.fromfile(file, np.uint8)}
-        with file.open("rb") as stream:
-            if stream.read(2) == ZIP_MAGIC[:2]:
-                stream.seek(0)
-                with np.load(stream, allow_pickle=False) as loaded:
-                    return {name: loaded[name] for name in loaded.files}
-        # Mapped, not read: a header that promises more than the file holds is refused.
-        return {"": np.load(file, mmap_mode="r", allow_pickle=False).view(np.ndarray)}
-    except _UNREADABLE as why:
-        reason = getattr(why, "strerror", None) or str(why) or type(why).__name__
-        raise DataError(
-            f"cannot be read as .npy or .npz: {reason}",
-            where=str(path),
-            hint="give a picture, a .npy or .npz file, or raw bytes as .bin",
-        ) from why
-
-
-#: What NumPy and zipfile raise for files that are damaged, or hostile.
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    EOFError,
-    KeyError,
-    RuntimeError,
-    OverflowError,
-    MemoryError,
-    SyntaxError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+        return {"": np.fromfile(file, np.uint8)}
+    except OSError as why:
+        raise DataError(f"cannot be read: {why.strerror}", where=str(path), hint=hint) from why
 
 
 def _read_picture(file: Path, preprocess: Mapping[str, Preprocess]) -> dict[str, np.ndarray]:

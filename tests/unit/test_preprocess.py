@@ -347,3 +347,8 @@ def test_a_changed_json_field_is_a_format_error_or_another_valid_recipe(
 def test_json_that_is_no_recipe_is_a_format_error(data: object) -> None:
     with pytest.raises(FormatError):
         preprocess_from_json(data, path="net.bta")
+
+
+def test_toml_nested_too_deeply_is_no_toml() -> None:
+    with pytest.raises(UsageError, match="no TOML"):
+        load_preprocess("size = " + "[" * 5000)

@@ -69,7 +69,7 @@ def test_sources_without_samples_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
         samples_from(tmp_path / "none.npy")
     (tmp_path / "bad.npy").write_bytes(b"nonsense")
-    with pytest.raises(DataError, match="no plain arrays"):
+    with pytest.raises(DataError, match=r"cannot be read as \.npy"):
         samples_from(tmp_path / "bad.npy")
     np.savez(tmp_path / "unlike.npz", x=np.zeros((3, 2)), z=np.zeros((4, 2)))
     with pytest.raises(DataError, match="unlike numbers"):
@@ -78,7 +78,7 @@ def test_sources_without_samples_are_refused(tmp_path: Path) -> None:
 
 def test_nothing_is_unpickled(tmp_path: Path) -> None:
     np.save(tmp_path / "o.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(DataError, match="no plain arrays"):
+    with pytest.raises(DataError, match=r"cannot be read as \.npy"):
         samples_from(tmp_path / "o.npy")
 
 

@@ -35,7 +35,7 @@ def load_preprocess(path_or_text: str | Path) -> Preprocess:
     text = str(path_or_text) if is_text else _read(Path(path_or_text))
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as why:
+    except (tomllib.TOMLDecodeError, RecursionError) as why:
         raise UsageError(f"this is no TOML: {why}", where=where, hint=_EXAMPLE) from why
     problems: list[str] = []
     values = _read_fields(data, problems)

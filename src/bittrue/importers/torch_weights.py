@@ -93,7 +93,7 @@ def _load_pickle(where: str) -> object:
             where=where,
             hint=TORCH_MODULE_HINT,
         ) from why
-    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError) as why:
+    except (RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError) as why:
         raise ModelError(
             f"the weights are no file that torch.save writes, or damaged: {why}",
             where=where,

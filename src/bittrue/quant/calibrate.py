@@ -6,7 +6,6 @@ This room knows no engine: whoever calls gives a function that runs the float gr
 from __future__ import annotations
 
 import logging
-import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -15,6 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
+from bittrue.arrays import read_arrays
 from bittrue.contract.picture import PICTURES
 from bittrue.dtypes import nbytes
 from bittrue.errors import DataError
@@ -158,18 +158,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Return the arrays of a .npy (under the empty name) or .npz file; nothing is unpickled."""
     if not path.is_file():
         raise DataError("there is no such file", where=str(path), hint="check the path")
-    try:
-        found = np.load(path, allow_pickle=False, mmap_mode="r")
-        if isinstance(found, np.ndarray):
-            return {"": found}
-        with found:
-            return {name: found[name] for name in found.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as why:
-        raise DataError(
-            f"the file holds no plain arrays: {why}",
-            where=str(path),
-            hint="write it with numpy.save or numpy.savez",
-        ) from why
+    return read_arrays(path, hint="write it with numpy.save or numpy.savez")
 
 
 # --- checks ----------------------------------------------------------------------------------

@@ -1,0 +1,132 @@
+#include "harness.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mutate.h"
+
+// Arenas and packed weights that a file asks for are refused by the allocator above 64 MB, as they
+// would be by a small machine; a short quarantine keeps the memory of millions of opens small.
+extern "C" __attribute__((visibility("default"))) const char* __asan_default_options() {
+  return "allocator_may_return_null=1:max_allocation_size_mb=64:quarantine_size_mb=4:"
+         "detect_stack_use_after_return=0:malloc_context_size=2:max_malloc_fill_size=0";
+}
+
+extern "C" __attribute__((visibility("default"))) const char* __ubsan_default_options() {
+  return "print_stacktrace=1";
+}
+
+namespace bittrue_fuzz {
+namespace {
+
+constexpr uint64_t MOST_BYTES = 1 << 18;
+constexpr uint64_t MOST_WORK = 1 << 26;
+
+bool is_utf8(const char* text) {
+  for (const auto* at = reinterpret_cast<const uint8_t*>(text); *at != 0;) {
+    const int more = *at < 0x80 ? 0 : *at >= 0xf0 ? 3 : *at >= 0xe0 ? 2 : *at >= 0xc2 ? 1 : -1;
+    if (more < 0 || *at > 0xf4) return false;
+    at++;
+    for (int i = 0; i < more; i++, at++) {
+      if ((*at & 0xc0) != 0x80) return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+void require(bool holds, const char* what) {
+  if (holds) return;
+  fprintf(stderr, "does not hold: %s\n", what);
+  abort();
+}
+
+AlignedCopy::AlignedCopy(const uint8_t* file, size_t nbytes) {
+  void* block = nullptr;
+  require(posix_memalign(&block, 64, nbytes) == 0, "memory for a copy of the file");
+  block_.reset(static_cast<uint8_t*>(block));
+  if (nbytes > 0) memcpy(block, file, nbytes);
+}
+
+void AlignedCopy::Free::operator()(uint8_t* block) const { free(block); }
+
+ProgramPtr open_program(const uint8_t* file, size_t nbytes, uint32_t flags, const char* isa,
+                        uint32_t threads, bittrue_error* error) {
+  memset(error, 0x5a, sizeof *error);
+  bittrue_program* program = nullptr;
+  const int32_t code = bittrue_open(file, nbytes, flags, isa, threads, &program, error);
+  require((code == BITTRUE_OK) == (program != nullptr), "a program if and only if it was opened");
+  require(code >= BITTRUE_OK && code < BITTRUE_INTERNAL, "no internal error");
+  if (code == BITTRUE_OK) return ProgramPtr(program);
+  require(error->code == code && error->reserved == 0, "the error has the code returned");
+  require(memchr(error->text, 0, sizeof error->text) != nullptr, "the error's text ends");
+  require(error->text[0] != 0 && is_utf8(error->text), "the error's text is UTF-8");
+  require(code != BITTRUE_FORMAT || error->offset <= nbytes, "the wrong byte is in the file");
+  return nullptr;
+}
+
+bool is_small(const bittrue_program* program) {
+  bittrue_program_info info;
+  bittrue_get_info(program, &info);
+  uint64_t nbytes = 0;
+  for (uint32_t i = 0; i < info.tensors; i++) {
+    bittrue_tensor_info tensor;
+    require(bittrue_get_tensor(program, i, &tensor) == BITTRUE_OK, "every tensor is told");
+    nbytes += tensor.nbytes;
+    if (nbytes > MOST_BYTES) return false;
+  }
+  return info.instructions == 0 || nbytes * nbytes <= MOST_WORK / info.instructions;
+}
+
+Call::Call(const bittrue_program* program, uint64_t seed) {
+  bittrue_program_info info;
+  bittrue_get_info(program, &info);
+  bittrue_tensor_info tensor;
+  Random random(seed);
+  for (uint32_t i = 0; i < info.inputs; i++) {
+    bittrue_get_tensor(program, bittrue_get_input(program, i), &tensor);
+    uint8_t* data = block(tensor.nbytes);
+    for (uint64_t at = 0; at < tensor.nbytes; at++) data[at] = (uint8_t)random.next();
+    inputs.push_back({data, tensor.nbytes});
+  }
+  uint64_t total = 0;
+  for (uint32_t i = 0; i < info.outputs; i++) {
+    bittrue_get_tensor(program, bittrue_get_output(program, i), &tensor);
+    outputs.push_back({nullptr, tensor.nbytes});
+    total += tensor.nbytes;
+  }
+  for (uint32_t i = 0; i < info.tensors; i++) {
+    bittrue_get_tensor(program, i, &tensor);
+    taps.push_back({i, 0, nullptr, tensor.nbytes});
+    total += tensor.nbytes;
+  }
+  received_ = {block(total), total};
+  auto* at = static_cast<uint8_t*>(received_.data);
+  for (bittrue_output& output : outputs) output.data = at, at += output.nbytes;
+  for (bittrue_tap& tap : taps) tap.data = at, at += tap.nbytes;
+}
+
+int32_t Call::run(bittrue_program* program, bittrue_error* error) const {
+  return bittrue_run(program, inputs.data(), (uint32_t)inputs.size(), outputs.data(),
+                     (uint32_t)outputs.size(), taps.data(), (uint32_t)taps.size(), error);
+}
+
+bool Call::agrees(const Call& other) const {
+  return received_.nbytes == other.received_.nbytes &&
+         memcmp(received_.data, other.received_.data, received_.nbytes) == 0;
+}
+
+uint8_t* Call::block(uint64_t nbytes) {
+  blocks_.emplace_back(new uint8_t[nbytes]);
+  return blocks_.back().get();
+}
+
+size_t put(const Bytes& mutated, uint8_t* data, size_t max_size) {
+  if (mutated.empty() || mutated.size() > max_size) return 0;
+  memcpy(data, mutated.data(), mutated.size());
+  return mutated.size();
+}
+
+}  // namespace bittrue_fuzz
