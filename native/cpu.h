@@ -6,9 +6,19 @@
 
 namespace bittrue {
 
-// Slowest first; each also runs the kernels of those before it.
-enum class Isa : uint32_t { SCALAR, AVX2, AVX512VNNI };
-constexpr uint32_t ISA_COUNT = 3;
+// Slowest first within an architecture; each also runs the kernels of those before it that the CPU
+// has.
+enum class Isa : uint32_t {
+  SCALAR,
+  AVX2,
+  AVXVNNI,
+  AVX512VNNI256,
+  AVX512VNNI,
+  AVX512VBMI,
+  NEON,
+  NEONDOT
+};
+constexpr uint32_t ISA_COUNT = 8;
 
 const char* isa_name(Isa isa);
 bool isa_available(Isa isa);

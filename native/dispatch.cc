@@ -59,6 +59,7 @@ int32_t find_kernel(Code instruction, Form form, Isa isa) {
   for (uint32_t i = 0; i < kernel_count(); i++) {
     const KernelRow& row = ROWS[i];
     if (row.instruction != instruction || row.form != form || row.isa > isa) continue;
+    if (!isa_available(row.isa)) continue;
     if (found < 0 || row.isa > ROWS[found].isa) found = (int32_t)i;
   }
   return found;

@@ -27,7 +27,8 @@ const KernelRow& kernel_row(uint32_t index);
 // Throws Failure(BITTRUE_USAGE) that lists the available ones.
 Isa choose_isa(const char* name);
 
-// Index of the row for an instruction and form of the fastest set up to `isa`; -1 if there is none.
+// Index of the row for an instruction and form of the fastest available set up to `isa`; -1 if
+// there is none.
 int32_t find_kernel(Code instruction, Form form, Isa isa);
 
 }  // namespace bittrue

@@ -132,6 +132,22 @@ void unary(const UnaryArgs& args, int64_t begin, int64_t end, const Rule rule) {
   }
 }
 
+// TABLE. `wide(x, y, count, table)` looks up as many codes of a run as it likes in one table, and
+// returns how many; the loop does the rest.
+template <typename Wide>
+void table_units(const void* args, int64_t begin, int64_t end, const Wide& wide) {
+  const UnaryArgs a = *static_cast<const UnaryArgs*>(args);
+  const uint8_t* table = static_cast<const uint8_t*>(a.table);
+  for (int64_t unit = begin; unit < end; unit++) {
+    const uint8_t* x = static_cast<const uint8_t*>(a.x) + unit * a.run;
+    uint8_t* y = static_cast<uint8_t*>(a.y) + unit * a.run;
+    const int64_t count = unit + 1 == a.units ? a.last_run : a.run;
+    const int64_t step = a.channels > 1 ? 256 : 0;
+    int64_t i = step == 0 ? wide(x, y, count, table) : 0;
+    for (; i < count; i++) y[i] = table[i * step + x[i]];
+  }
+}
+
 inline float unary_function(int32_t function, float x) {
   switch (function) {
     case 0:
@@ -255,9 +271,10 @@ inline void f32_softmax_units(const void* args, int64_t begin, int64_t end) {
     for (int64_t i = 1; i < a.length; i++) {
       if (!(x[i] <= greatest) && greatest == greatest) greatest = x[i];
     }
+#pragma GCC ivdep
+    for (int64_t i = 0; i < a.length; i++) y[i] = exponential(x[i] - greatest);
     float lanes[SUM_LANES] = {};
     for (int64_t i = 0; i < a.length; i++) {
-      y[i] = exponential(x[i] - greatest);
       lanes[i % SUM_LANES] = lanes[i % SUM_LANES] + y[i];
     }
     const float sum = tree_sum(lanes);

@@ -167,7 +167,7 @@ class Planner {
     const int64_t run = depthwise ? taps : joined ? w.kernel_w * s.c : s.c;
     const int64_t steps = (run + format.step - 1) / format.step;
     const int64_t tiles = (s.o + format.tile - 1) / format.tile;
-    const int64_t item = depthwise ? 1 : format.item;
+    const int64_t item = format.code_item;
     Source source{};
     if (!lay_source(conv, item, !depthwise && item == 1 && run % format.step == 0, &source)) {
       return false;
@@ -181,7 +181,8 @@ class Planner {
 
     auto* args = keep<TileArgs>();
     args->weight = keep_packed(pack_weights(format, conv.weight, s.o, runs, run));
-    args->bias = pointer<int32_t>(keep_packed(pack_channels(format, conv.bias, classes, s.o)));
+    args->bias = pointer<int32_t>(
+        keep_packed(pack_biases(format, conv.bias, classes, s.o, conv.weight, runs * run)));
     args->multiplier = pointer<float>(keep_packed(pack_channels(format, conv.multiplier, 1, s.o)));
     args->offset = lay_offsets(conv, source, runs, depthwise ? steps * format.step : runs, joined);
     args->row_class = conv.row_class;

@@ -7,7 +7,18 @@ from dataclasses import dataclass
 
 from bittrue.errors import UsageError
 
-ISAS = ("auto", "scalar", "avx2", "avx512vnni")
+#: Slowest first within an architecture; the names of native/cpu.cc.
+ISAS = (
+    "auto",
+    "scalar",
+    "avx2",
+    "avxvnni",
+    "avx512vnni256",
+    "avx512vnni",
+    "avx512vbmi",
+    "neon",
+    "neondot",
+)
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 

@@ -6,11 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from bittrue.compiler.fileformat import to_bytes
 from bittrue.compiler.program import ALIGNMENT, Buffer, Program, Tensor
 from bittrue.contract.tensor import TensorContract
 from bittrue.engines.emulate import Emulator
-from bittrue.engines.native import Engine
+from tests.kernels.places import place
 from tests.kernels.programs import Case
 
 GUARD = 64
@@ -51,6 +50,11 @@ def guarded(program: Program) -> Program:
 def check(case: Case, isa: str, threads: int = 1) -> str:
     """Run a case; fail unless every bit is the emulator's and no guard byte has changed.
 
+    Args:
+        case: One program and its inputs.
+        isa: A name of `tests.kernels.places.place`: an instruction set, or one "@" a CPU.
+        threads: That compute.
+
     Returns:
         The name of the kernel that the last instruction ran by.
     """
@@ -59,11 +63,15 @@ def check(case: Case, isa: str, threads: int = 1) -> str:
     cover = np.random.default_rng(1).integers(
         0, 256, -(-want.nbytes // ALIGNMENT) * ALIGNMENT + 2 * GUARD, np.uint8
     )
-    with Engine(to_bytes(guarded(case.program)), isa, threads) as engine:
-        (got, after), _ = engine.run([cover, *case.inputs])
-        kernel = engine.kernels()[-1].name
-    about = f"{case.program.instructions[-1]} {want.shape} by {kernel}, {threads} threads"
-    assert want.tobytes() == got.tobytes(), f"{np.sum(want != got)} elements differ: {about}"
-    cover[GUARD : GUARD + want.nbytes] = np.frombuffer(want.tobytes(), np.uint8)
+    program = guarded(case.program)
+    name = isa.partition("@")[0]
+    found = place(isa).run(Case(program, (cover, *case.inputs)), name, threads)
+    got, after = (np.frombuffer(output, np.uint8) for output in found.outputs)
+    kernel = found.kernels[-1]
+    about = f"{case.program.instructions[-1]} {want.shape} by {kernel} on {isa}, {threads} threads"
+    assert found.isa == name
+    wanted = np.frombuffer(want.tobytes(), np.uint8)
+    assert np.array_equal(wanted, got), f"{np.sum(wanted != got)} bytes differ: {about}"
+    cover[GUARD : GUARD + want.nbytes] = wanted
     assert np.array_equal(after, cover), f"bytes beside the output were written: {about}"
     return kernel

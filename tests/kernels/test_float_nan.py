@@ -9,11 +9,9 @@ from bittrue import arith
 from bittrue.compiler.instructions import BINARY_FUNCTIONS, UNARY_FUNCTIONS
 from bittrue.compiler.program import Program
 from bittrue.engines.emulate import Emulator
-from bittrue.engines.native_library import available_isas
 from tests.kernels.check import check
 from tests.kernels.programs import Builder, Case
 
-ISAS = ("scalar", "avx2", "avx512vnni")
 THE_NAN = 0x7FC00000
 #: Quiet and signalling NaNs of both signs with and without payload, then what makes NaNs.
 BITS = (0x7FC00000, 0xFFC00000, 0x7F800001, 0xFF800001, 0x7FC12345, 0xFFFFFFFF,
@@ -21,14 +19,6 @@ BITS = (0x7FC00000, 0xFFC00000, 0x7F800001, 0xFF800001, 0x7FC12345, 0xFFFFFFFF,
 ODD = np.array(BITS, np.uint32).view(np.float32)
 #: Enough of them for whole vectors and a rest.
 TIMES = 5
-
-
-@pytest.fixture(params=ISAS)
-def isa(request: pytest.FixtureRequest) -> str:
-    name = str(request.param)
-    if name not in available_isas():
-        pytest.skip(f"this CPU does not run {name}")
-    return name
 
 
 def of_inputs(kind: str, inputs: tuple[np.ndarray, ...], params: dict[str, int]) -> Program:

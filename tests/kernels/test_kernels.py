@@ -7,12 +7,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from bittrue import settings
 from bittrue.compiler.fileformat import to_bytes
 from bittrue.compiler.instructions import BINARY_FUNCTIONS, BY_NAME, UNARY_FUNCTIONS
 from bittrue.engines.native import Engine
-from bittrue.engines.native_library import available_isas, kernel_rows
 from tests.kernels.check import check
+from tests.kernels.places import place, run_cases
 from tests.kernels.programs import (
     CASES,
     FILLS,
@@ -33,15 +32,6 @@ AROUND_STEPS = (1, 2, 3, 4, 5, 7, 8, 13)
 WIDTHS = (1, 3, 4, 5, 6, 7, 8, 9, 13, 17)
 #: Channels around tiles of 16 and 64.
 DEPTHWISE = (2, 15, 16, 17, 32, 33, 63, 64, 65, 130)
-ISAS = settings.ISAS[1:]
-
-
-@pytest.fixture(params=ISAS)
-def isa(request: pytest.FixtureRequest) -> str:
-    name = str(request.param)
-    if name not in available_isas():
-        pytest.skip(f"this CPU does not run {name}")
-    return name
 
 
 @pytest.mark.parametrize("kind", sorted(CASES))
@@ -195,9 +185,10 @@ def test_ties_go_to_even_against_fractions(isa: str) -> None:
 
 
 def assert_equal_output(case: Case, isa: str, want: np.ndarray) -> None:
-    with Engine(to_bytes(case.program), isa, 1) as engine:
-        (got,), _ = engine.run(case.inputs)
-    assert np.array_equal(got.reshape(-1), want)
+    (tensors,) = run_cases([case], isa.partition("@")[0], place(isa))
+    (output,) = case.program.outputs
+    got = np.frombuffer(tensors[output], case.program.tensors[output].dtype)
+    assert np.array_equal(got, want)
 
 
 def test_convolution_equals_whole_numbers_of_python(isa: str) -> None:
@@ -245,12 +236,15 @@ def test_results_do_not_depend_on_the_number_of_threads(isa: str) -> None:
         check(deep, isa, threads)
 
 
-def test_every_kernel_of_the_table_is_reached() -> None:
+@pytest.mark.parametrize("name", ["scalar", "avx512vbmi", "neondot"])
+def test_every_kernel_of_the_table_is_reached(name: str) -> None:
+    """Wherever an ISA runs, all kernels are reached that run there: on one ISA or another."""
     rng = np.random.default_rng(11)
     reached = set()
-    for isa in available_isas():
-        for channels, groups in ((8, 1), (8, 8), (8, 2)):
-            shape = ConvShape((1, 3, 3, channels), channels, groups=groups)
-            reached.add(check(conv_case(rng, shape), isa))
-        reached |= {check(make(rng), isa) for make in CASES.values()}
-    assert reached == {row.name for row in kernel_rows() if row.isa in available_isas()}
+    runner = place(name)
+    cases = [make(rng) for make in CASES.values()]
+    for groups in (1, 8, 2):
+        cases.append(conv_case(rng, ConvShape((1, 3, 3, 8), 8, groups=groups)))
+    for isa in runner.isas():
+        reached |= {runner.run(case, isa).kernels[-1] for case in cases}
+    assert reached == {kernel for isa, kernel in runner.kernels() if isa in runner.isas()}
