@@ -9,6 +9,7 @@ the logic of the source, not the silicon. A place that cannot be had skips the t
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import os
 import shutil
@@ -105,6 +106,13 @@ class Driver:
         rows = (word.split(" ") for word in words if " " in word)
         self._kernels = tuple((isa, name) for isa, name in rows)
         self._process: subprocess.Popen[bytes] | None = None
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        """End the process; another run starts a new one."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.communicate()
 
     def isas(self) -> tuple[str, ...]:
         return self._isas
