@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -138,15 +139,16 @@ def test_the_longest_sum_of_the_greatest_products_is_exact(isa: str, weight: int
     """65,536 * 255 * 128 < 2**31: one step more in any factor would wrap."""
     shape = ConvShape((1, 1, 2, 65536), 17)
     weights = np.full((17, 1, 1, 65536), weight, np.int8)
-    case = conv_case(np.random.default_rng(4), shape, fill="most", weight=weights)
+    case = conv_case(np.random.default_rng(4), shape, fill="most", weight=weights, f32=True)
     bias = case.program.tensors[2].buffer
     case.program.constants[bias] = np.zeros(4 * 17, np.uint8)
     check(case, isa)
 
 
-def test_sums_that_pass_the_range_of_int32_wrap(isa: str) -> None:
-    shape = ConvShape((1, 2, 7, 5), 18)
-    case = conv_case(np.random.default_rng(5), shape, fill="most")
+@pytest.mark.parametrize("groups", [1, 5])
+def test_sums_that_pass_the_range_of_int32_wrap(isa: str, groups: int) -> None:
+    shape = ConvShape((1, 2, 7, 5), 18 if groups == 1 else 5, groups=groups)
+    case = conv_case(np.random.default_rng(5), shape, fill="most", f32=True)
     bias = case.program.constants[case.program.tensors[2].buffer]
     case.program.constants[case.program.tensors[2].buffer] = np.resize(
         np.array([2**31 - 1, -(2**31)], np.int32), bias.size // 4
@@ -156,7 +158,7 @@ def test_sums_that_pass_the_range_of_int32_wrap(isa: str) -> None:
 
 def test_multipliers_that_overflow_give_the_limits(isa: str) -> None:
     shape = ConvShape((1, 2, 7, 5), 18)
-    case = conv_case(np.random.default_rng(6), shape)
+    case = all_codes(conv_case(np.random.default_rng(6), shape), zero_point=3)
     multiplier = case.program.tensors[5].buffer
     huge = np.resize(np.array([3e38, -3e38, 2.0**31, 1e7], np.float32), 18)
     case.program.constants[multiplier] = huge.view(np.uint8)
@@ -170,18 +172,21 @@ def test_ties_go_to_even_against_fractions(isa: str) -> None:
         weight = np.zeros((channels, 1, 1, channels // groups), np.int8)
         for channel in range(channels):
             weight[channel, 0, 0, channel % (channels // groups)] = 1
-        case = conv_case(np.random.default_rng(7), shape, weight=weight)
+        case = all_codes(conv_case(np.random.default_rng(7), shape, weight=weight), zero_point=3)
         program = case.program
         program.constants[program.tensors[2].buffer] = np.zeros(4 * channels, np.uint8)
         halves = np.full(channels, 0.5, np.float32)
         program.constants[program.tensors[5].buffer] = halves.view(np.uint8)
         check(case, isa)
         halved = np.array([round(Fraction(int(code), 2)) for code in case.inputs[0].flat])
-        steps = dict(
-            zip(("zero_point", "lo", "hi"), program.instructions[0].params[7:], strict=True)
-        )
-        want = np.clip(halved + steps["zero_point"], steps["lo"], steps["hi"])
-        assert_equal_output(case, isa, want)
+        assert_equal_output(case, isa, halved + 3)
+
+
+def all_codes(case: Case, zero_point: int) -> Case:
+    """Return a case of one CONV with a zero point, its codes not clipped to any range."""
+    (step,) = case.program.instructions
+    step = replace(step, params=(*step.params[:-3], zero_point, 0, 255))
+    return replace(case, program=replace(case.program, instructions=(step,)))
 
 
 def assert_equal_output(case: Case, isa: str, want: np.ndarray) -> None:
