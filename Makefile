@@ -6,13 +6,15 @@ SOURCES := $(shell find native src -name '*.cc' -o -name '*.h' -o -name '*.inc' 
 # pip's CPU build of torch is the small one at exactly this version.
 TORCH  := torch==2.13.0
 
-.PHONY: demo test lint format type bench fuzz sanitize ci clean
+.PHONY: demo test lint format type bench bits fuzz sanitize ci nightly clean
 
 demo: $(VENV)/.tools
 	$(BIN)/bittrue demo --output demo
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto --dist worksteal
+	@echo "make test leaves out: format, lint and types (make ci); what is marked nightly, sanitizers, \
+	long fuzzing, a billion bytes on every instruction set, the table of networks (make nightly)."
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check src tests bench examples
@@ -44,7 +46,16 @@ sanitize: $(VENV)/.dev
 	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 BITTRUE_LIBRARY=$(CURDIR)/build/sanitize/libbittrue.so \
 	$(BIN)/python -m pytest -n auto tests/kernels tests/format tests/property tests/unit/test_native.py
 
+# A billion output bytes of NumPy against every instruction set that can run here.
+bits: $(VENV)/.dev
+	$(BIN)/python -m tests.bits
+
 ci: lint type test
+	@echo "make ci leaves out what make nightly runs."
+
+# What takes longer than half an hour, all of it.
+nightly: ci sanitize fuzz bits bench
+	$(BIN)/python -m pytest -n auto --dist worksteal --tier nightly -m nightly
 
 clean:
 	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
