@@ -22,7 +22,9 @@ class Target:
 
     name: str
 
-    def run(self, cases: Sequence[Case], taps: Sequence[Sequence[int]]) -> list[Mapping[int, bytes]]:
+    def run(
+        self, cases: Sequence[Case], taps: Sequence[Sequence[int]]
+    ) -> list[Mapping[int, bytes]]:
         """Return the bytes of the tensors asked for of each case."""
         here, isa = place(self.name), self.name.partition("@")[0]
         found: list[Mapping[int, bytes]] = []
