@@ -6,30 +6,36 @@ SOURCES := $(shell find native src -name '*.cc' -o -name '*.h' -o -name '*.inc' 
 # pip's CPU build of torch is the small one at exactly this version.
 TORCH  := torch==2.13.0
 
-.PHONY: demo test lint format type bench fuzz fuzz-short sanitize tsan ci clean
+.PHONY: demo test lint format type bench bits operators fuzz fuzz-short sanitize tsan ci nightly clean
 
 demo: $(VENV)/.tools
 	$(BIN)/bittrue demo --output demo
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto --dist worksteal
+	@echo "make test leaves out: format, lint and types (make ci); what is marked nightly, sanitizers, \
+	long fuzzing, a billion bytes on every instruction set, the table of networks (make nightly)."
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check src tests bench examples
 	$(BIN)/ruff check src tests bench examples
-	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'native/*.cc' 'native/*.h')
+	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'native/*.cc' 'native/*.h' 'examples/c/*.c')
 	$(BIN)/lint-imports --config .importlinter
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format src tests bench examples
 	$(BIN)/ruff check --fix src tests bench examples
-	$(BIN)/clang-format -i $$(git ls-files 'native/*.cc' 'native/*.h')
+	$(BIN)/clang-format -i $$(git ls-files 'native/*.cc' 'native/*.h' 'examples/c/*.c')
 
 type: $(VENV)/.dev
 	$(BIN)/mypy
 
 bench: $(VENV)/.dev
 	$(BIN)/python bench/networks.py
+
+# docs/operators.md from ONNX's own test cases and the tables in the code.
+operators: $(VENV)/.dev
+	$(BIN)/python -m bench.operators
 
 # A compiler with libFuzzer if there is one; with another, the same programs run without coverage.
 FUZZ_CXX  ?= $(shell command -v clang++ || command -v g++)
@@ -76,7 +82,16 @@ tsan: $(VENV)/.dev
 	$(BIN)/python -m tests.kernels.seeds build/fuzz/seeds
 	build/tsan/threads_driver 20 build/fuzz/seeds/open/*
 
-ci: lint type test
+# A billion output bytes of NumPy against every instruction set that can run here.
+bits: $(VENV)/.dev
+	$(BIN)/python -m tests.bits
+
+ci: lint type test fuzz-short tsan
+	@echo "make ci leaves out what make nightly runs."
+
+# What takes longer than half an hour, all of it.
+nightly: ci sanitize tsan fuzz bits bench
+	$(BIN)/python -m pytest -n auto --dist worksteal --tier nightly -m nightly
 
 clean:
 	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -18,18 +18,23 @@ settings.register_profile("thorough", parent=settings.get_profile("ci"), max_exa
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "nightly: minutes a network, run by `pytest -m nightly`")
+TIERS = ("test", "nightly")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--tier", choices=TIERS, default="test", help="nightly runs what is marked nightly as well"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the nightly tests where no `-m` asks for them; pytest prints how many."""
-    if config.option.markexpr:
+    """Skip what belongs to a later tier, so that the summary counts it."""
+    if config.getoption("--tier") == "nightly":
         return
-    late = [item for item in items if item.get_closest_marker("nightly")]
-    if late:
-        config.hook.pytest_deselected(items=late)
-        items[:] = [item for item in items if item not in late]
+    later = pytest.mark.skip(reason="takes minutes: `make nightly` runs it")
+    for item in items:
+        if "nightly" in item.keywords:
+            item.add_marker(later)
 
 
 @pytest.fixture(scope="session")

@@ -84,7 +84,7 @@ def _window(draw: Draw, channels: int, outputs: int, groups: int) -> ConvShape:
     )
 
 
-def _weights(rng: np.random.Generator, shape: ConvShape, kind: object) -> np.ndarray:
+def weights_of(rng: np.random.Generator, shape: ConvShape, kind: object) -> np.ndarray:
     full = (shape.outputs, *shape.kernel, shape.x[3] // shape.groups)
     if kind == "one":
         codes = np.zeros((full[0], int(np.prod(full[1:]))), np.int8)
@@ -107,18 +107,18 @@ def drawn_conv(draw: Draw) -> Case:
     classes = (_whole(draw, 1, 3), _whole(draw, 1, 3))
     fill = str(_pick(draw, INPUTS))
     rng = _generator(draw)
-    weight = _weights(rng, shape, "one" if "ties" in sums else kind)
+    weight = weights_of(rng, shape, "one" if "ties" in sums else kind)
     case = conv_case(rng, shape, fill=fill, weight=weight, f32=f32, classes=classes)
     if sums == "ties":
-        _make_ties(case, rng)
+        make_ties(case, rng)
     elif sums == "ties above 2^24":
-        _make_wide_ties(case, rng)
+        make_wide_ties(case, rng)
     elif sums != "as weighted":
-        _make_wide(case, rng, 2**24 if sums == "about 2^24" else 2**31)
-    return case if f32 else _with_zeros(draw, case)
+        make_wide(case, rng, 2**24 if sums == "about 2^24" else 2**31)
+    return case if f32 else with_zeros(draw, case)
 
 
-def _set(case: Case, role: str, array: np.ndarray) -> None:
+def put(case: Case, role: str, array: np.ndarray) -> None:
     """Put other values into a constant of a case's instruction."""
     program, step = case.program, case.program.instructions[-1]
     tensor = step.inputs[BY_NAME[step.kind].inputs.index(role)]
@@ -127,22 +127,22 @@ def _set(case: Case, role: str, array: np.ndarray) -> None:
     program.constants[program.tensors[tensor].buffer] = new.reshape(-1).view(np.uint8)
 
 
-def _make_ties(case: Case, rng: np.random.Generator) -> None:
+def make_ties(case: Case, rng: np.random.Generator) -> None:
     """Codes times a half, a quarter or an eighth: a large part of the results are ties."""
-    _set(case, "bias", rng.integers(-4, 5, 1))
+    put(case, "bias", rng.integers(-4, 5, 1))
     outputs = case.program.tensors[case.program.outputs[0]].shape[3]
-    _set(case, "multiplier", rng.choice([0.5, 0.25, 0.125, 1.5], outputs))
+    put(case, "multiplier", rng.choice([0.5, 0.25, 0.125, 1.5], outputs))
 
 
-def _make_wide_ties(case: Case, rng: np.random.Generator) -> None:
+def make_wide_ties(case: Case, rng: np.random.Generator) -> None:
     """Make sums within 128 of one that lands on a tie: roundings decide to which side they fall."""
     outputs = case.program.tensors[case.program.outputs[0]].shape[3]
     middle = rng.integers(2**24, 2**28, outputs)
-    _set(case, "bias", rng.choice([-1, 1], outputs) * middle - 128)
-    _set(case, "multiplier", (rng.integers(0, 99, outputs) + 0.5) / middle)
+    put(case, "bias", rng.choice([-1, 1], outputs) * middle - 128)
+    put(case, "multiplier", (rng.integers(0, 99, outputs) + 0.5) / middle)
 
 
-def _make_wide(case: Case, rng: np.random.Generator, about: int) -> None:
+def make_wide(case: Case, rng: np.random.Generator, about: int) -> None:
     """Make sums lie about +-`about`, with multipliers that bring them back to codes.
 
     At 2^31 the biases leave room for the products of most weights; where they do not, sums wrap.
@@ -150,12 +150,12 @@ def _make_wide(case: Case, rng: np.random.Generator, about: int) -> None:
     bias, weight = (case.program.constant(case.program.instructions[-1].inputs[i]) for i in (2, 1))
     products = int(np.abs(weight.astype(np.int64)).reshape(len(weight), -1).sum(1).max()) * 255
     room = min(products, 2**30) + 1 if about == 2**31 else 0
-    _set(case, "bias", rng.choice([-1, 1], bias.shape) * (about - room - rng.integers(0, 99, 1)))
+    put(case, "bias", rng.choice([-1, 1], bias.shape) * (about - room - rng.integers(0, 99, 1)))
     steps = rng.uniform(0.1, 2.0, len(weight)) * 128 / about
-    _set(case, "multiplier", np.where(rng.random(len(weight)) < 0.3, 128 / about, steps))
+    put(case, "multiplier", np.where(rng.random(len(weight)) < 0.3, 128 / about, steps))
 
 
-def _with_zeros(draw: Draw, case: Case) -> Case:
+def with_zeros(draw: Draw, case: Case) -> Case:
     """Return a case with zero points that lie at the ends more often than not, and a ReLU."""
     (*before, step) = case.program.instructions
     params = dict(zip(BY_NAME[step.kind].params, step.params, strict=True))
@@ -183,7 +183,7 @@ def drawn_chain(draw: Draw) -> Case:
         case = CASES[kind](_generator(draw))
         sums = kind == "MATMUL" and case.program.tensors[-1].dtype == "float32"
         limited = "zero_point" in BY_NAME[kind].params and not sums
-        cases.append(_with_zeros(draw, case) if limited else case)
+        cases.append(with_zeros(draw, case) if limited else case)
     return chained(cases)
 
 

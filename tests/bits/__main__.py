@@ -1,0 +1,91 @@
+"""At least a billion output bytes: NumPy against every instruction set that can run here.
+
+    make bits                            a billion bytes, every target
+    python -m tests.bits --bytes 2e7     a sample
+
+Prints one line a target; exits 1 if a byte differs, 2 if a target asked for by name cannot run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from itertools import count
+
+from tests.bits.cases import NETWORKS, compiled, network_runs, present, small_programs, wide_layers
+from tests.bits.compare import Count, compare_chunk
+from tests.bits.targets import Target, all_targets
+
+#: Kinds of chunks in turn: about half of all bytes come from networks, most others from layers.
+ROUND = ("networks", "wide", "wide", "small")
+
+
+def main() -> int:
+    """Compare until the number of bytes is reached; return the exit code."""
+    options = _options()
+    targets, missing = all_targets(options.targets)
+    for line in missing:
+        print(f"not compared: {line}")
+    if options.targets and missing:
+        return 2
+    names = present()
+    print(f"networks: {', '.join(names)}; absent: {sorted(set(NETWORKS) - set(names))}")
+    executables = {name: compiled(NETWORKS[name]) for name in names}
+    begin = time.monotonic()
+    counts, differ = _run(options, targets, executables)
+    for name, row in counts.items():
+        print(
+            f"{name:<32} {row.programs:>8} programs {row.tensors:>9} tensors "
+            f"{row.bytes:>14,} bytes {row.differ:>6,} differ"
+        )
+        for text in row.where:
+            print(f"    {text}")
+    print(f"{time.monotonic() - begin:.0f} s")
+    return 1 if differ else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bytes", type=float, default=1e9, help="output bytes of NumPy")
+    parser.add_argument("--targets", nargs="*", default=[], help="all that can run, if not given")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    return parser.parse_args()
+
+
+def _run(
+    options: argparse.Namespace, targets: list[Target], executables: dict[str, bytes]
+) -> tuple[dict[str, Count], int]:
+    """Return a count a target."""
+    totals = {target.name: Count() for target in targets}
+    with ProcessPoolExecutor(options.jobs) as pool:
+        numbers = count()
+        waiting = [
+            pool.submit(chunk, next(numbers), targets, executables) for _ in range(2 * options.jobs)
+        ]
+        while waiting:
+            found = waiting.pop(0).result()
+            for name, row in found.items():
+                totals[name].add(row)
+            if min(row.bytes for row in totals.values()) + len(waiting) < options.bytes:
+                waiting.append(pool.submit(chunk, next(numbers), targets, executables))
+    return totals, sum(row.differ for row in totals.values())
+
+
+def chunk(number: int, targets: list[Target], executables: dict[str, bytes]) -> dict[str, Count]:
+    """Return what one chunk of programs showed."""
+    kind, at = ROUND[number % len(ROUND)], number // len(ROUND)
+    if kind == "networks" and executables:
+        items = network_runs(executables, at)
+    elif kind == "small":
+        items = small_programs(at)
+    else:
+        items = wide_layers(number)
+    return compare_chunk(items, {target.name: target.run for target in targets})
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    sys.exit(main())
