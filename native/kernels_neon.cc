@@ -174,4 +174,30 @@ void f32_softmax_neon(const void* args, int64_t begin, int64_t end) {
   f32_softmax_units(args, begin, end);
 }
 
+void matmul_neon(const void* args, int64_t begin, int64_t end) { matmul_units(args, begin, end); }
+
+void resize_linear_neon(const void* args, int64_t begin, int64_t end) {
+  resize_linear_units(args, begin, end);
+}
+
+void div_neon(const void* args, int64_t begin, int64_t end) { div_units(args, begin, end); }
+
+void min_neon(const void* args, int64_t begin, int64_t end) { min_units(args, begin, end); }
+
+void max_neon(const void* args, int64_t begin, int64_t end) { max_units(args, begin, end); }
+
+void compare_neon(const void* args, int64_t begin, int64_t end) { compare_units(args, begin, end); }
+
+void f32_where_neon(const void* args, int64_t begin, int64_t end) {
+  f32_where_units(args, begin, end);
+}
+
+void f32_reduce_neon(const void* args, int64_t begin, int64_t end) {
+  f32_reduce_units(args, begin, end);
+}
+
+void f32_matmul_neon(const void* args, int64_t begin, int64_t end) {
+  f32_matmul_units(args, begin, end);
+}
+
 }  // namespace bittrue

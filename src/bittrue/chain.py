@@ -317,7 +317,7 @@ def check(network: Network, *, tail: str = "float") -> None:
     refused = unsupported_nodes(stage_graph(network, "fp_optimized"), tail=tail)
     if refused:
         raise UnsupportedError(
-            f"{len(refused)} nodes cannot run on the engine",
+            f"{len(refused)} node{'s' if len(refused) > 1 else ''} cannot run on the engine",
             nodes=refused,
             where=network.source.name,  # the file: graphs are often all called "main_graph"
             hint=_cut_hint(network, tail),

@@ -30,10 +30,9 @@ SMALL = {
     "crepe_tiny": tones,
     "fsanet_1x1": photographs,
 }
+
+
 #: Operators that the engine does not have yet; taken out as soon as it does.
-REFUSED = {"fsanet_1x1": "MatMul"}
-
-
 def case_of(name: str) -> Case:
     (case,) = [row for row in CASES if row.name == name]
     return case
@@ -54,8 +53,6 @@ def test_a_small_network_goes_through_all_stages(name: str, shared: Path) -> Non
     assert edge.same
     assert edge.inner_compared >= 8
     quantized = chain.quantize(network, data.calibration, observer="power")
-    if name in REFUSED:
-        pytest.xfail(f"the engine has no {REFUSED[name]} of this form yet")
     built = chain.compile(quantized)
     subject = Subject(name, built, built.executable)
     for given in inputs:

@@ -340,9 +340,9 @@ def test_an_output_that_is_the_input_is_refused_by_name() -> None:
 
 def test_what_the_engine_cannot_run_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "face.onnx"
-    nodes = [N("Relu", ["x"], ["r"]), N("ReduceProd", ["r"], ["y"])]
+    nodes = [N("Relu", ["x"], ["r"]), N("ArgMax", ["r"], ["y"])]
     path.write_bytes(model(nodes, inputs={"x": (1, 4)}))
     network = chain.optimize(chain.import_model(path))
     samples = [floats(1, 4) for _ in range(4)]
-    with pytest.raises(UnsupportedError, match=r"^face.onnx: 1 nodes cannot run on the engine"):
+    with pytest.raises(UnsupportedError, match=r"^face.onnx: 1 nodes? cannot run on the engine"):
         chain.compile(chain.quantize(network, samples, observer="minmax"))

@@ -135,7 +135,7 @@ def compile_graph(
     low, ends, refused = _lowered(quantized, figures=True)
     if refused:
         raise UnsupportedError(
-            f"{len(refused)} nodes cannot run on the engine",
+            f"{len(refused)} node{'s' if len(refused) > 1 else ''} cannot run on the engine",
             nodes=tuple(refused),
             where=quantized.graph.name,
             hint="end the network before them (--end), or change these layers in the source",

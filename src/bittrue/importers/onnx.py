@@ -113,18 +113,17 @@ def _refused(part: Source) -> tuple[UnsupportedNode, ...]:
 
 
 def _refusal(node: SourceNode, opset: int) -> str:
-    """Return why no converter takes a node, and what its branches hold besides; empty if one does.
+    """Return why no converter takes a node, or what no converter takes in its branches.
 
     Branches are worth a word: who takes the If away meets the LSTM in it next.
     """
     row = find_row(node.op, node.domain, opset)
-    if not isinstance(row, str):
-        return ""
     branches = {
         op for value in node.attrs.values() if isinstance(value, Subgraph) for op in value.ops
     }
     inner = ", ".join(sorted(branches & set(REFUSED) - {node.op}))
-    return f"{row} (its branches hold {inner}, not handled either)" if inner else row
+    reasons = [row if isinstance(row, str) else "", f"its branches hold {inner}" if inner else ""]
+    return "; ".join(filter(None, reasons))
 
 
 def _of_inputs(part: Source, whole: Source, shapes: Mapping[str, Shape]) -> dict[str, Shape]:

@@ -152,7 +152,8 @@ def channel_values(graph: Graph) -> set[str]:
     """Return the values whose readers all take one scale a channel at no cost.
 
     These are convolutions with constant weights, which fold it into those, and tables whose own
-    result is such a value and is read by depthwise convolutions alone.
+    result is such a value and is read by depthwise convolutions alone. What a table makes for full
+    convolutions has one scale: 256 entries for each channel cost more than the little they gain.
     """
     consumers = graph.consumers()
     found: set[str] = set()
@@ -160,6 +161,8 @@ def channel_values(graph: Graph) -> set[str]:
         for name in node.outputs:
             readers = consumers[name]
             if name in graph.outputs or len(graph.values[name].shape) < 3:
+                continue
+            if node.op in TABLES and not separates(graph, name):
                 continue
             if readers and all(_takes_channels(graph, reader, name, found) for reader in readers):
                 found.add(name)
