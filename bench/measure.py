@@ -49,7 +49,7 @@ class Row:
         bytes_executable: Size of the .bte.
         seconds_build: From the file to the .bte.
         seconds: All that was done for this row.
-        milliseconds: Median of one run with one thread.
+        milliseconds: Median CPU time of one run with one thread.
     """
 
     name: str
@@ -99,12 +99,18 @@ class Bench:
         return {self.network.native.inputs[0]: self.data.samples[0]}
 
 
-def measure(case: Case, *, quick: bool = False) -> Row:
-    """Take one network through all steps; what stops it is in the row, never raised."""
+def measure(case: Case, *, quick: bool = False, most: int = 0) -> Row:
+    """Take one network through all steps; what stops it is in the row, never raised.
+
+    Args:
+        case: The network.
+        quick: Whether to take only so many samples that all steps run.
+        most: Samples that are judged, at most, and a third of them at `quantized`; 0 for no limit.
+    """
     begin = time.perf_counter()
     row = Row(case.name)
     try:
-        bench = _start(case, row, counts_of(case, quick=quick))
+        bench = _start(case, row, counts_of(case, quick=quick, most=most))
         row = bench.row
         for step in STEPS:
             bench = step(bench)
@@ -122,10 +128,12 @@ def _reason(why: Exception) -> str:
     return said if known else f"{type(why).__name__}: {said}"
 
 
-def counts_of(case: Case, *, quick: bool) -> Counts:
-    """Return how many samples a network gets; with `quick` only so many that all steps run."""
+def counts_of(case: Case, *, quick: bool, most: int = 0) -> Counts:
+    """Return how many samples a network gets; `quick` and `most` as `measure`."""
     if quick:
         return Counts(min(16, case.calibration), min(12, case.judged), min(4, case.quantized))
+    if most:
+        return Counts(case.calibration, min(most, case.judged), min(most // 3, case.quantized))
     return Counts(case.calibration, case.judged, case.quantized)
 
 
@@ -232,14 +240,17 @@ def _judge(bench: Bench, stage: str, count: int) -> tuple[Figure, ...]:
 
 
 def _time(bench: Bench) -> float:
-    """Return the median of single-threaded runs in milliseconds."""
+    """Return the median of single-threaded runs in milliseconds of CPU time.
+
+    CPU time, since other programs on a shared machine would count as well in the clock's.
+    """
     taken = []
     with Session(bench.network.executable or b"", threads=1) as session:
         given = adapt(bench.first, session.contract, bench.network.preprocess)
         for _ in range(TIMED_RUNS):
-            begin = time.perf_counter()
+            begin = time.thread_time()
             session.run(given)
-            taken.append(time.perf_counter() - begin)
+            taken.append(time.thread_time() - begin)
     return statistics.median(taken) * 1000
 
 

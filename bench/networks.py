@@ -107,12 +107,13 @@ def main() -> int:
     parser.add_argument("names", nargs="*", choices=[[], *(case.name for case in CASES)])
     parser.add_argument("--print", action="store_true", help="print the table, write nothing")
     parser.add_argument("--quick", action="store_true", help="few samples; writes nothing")
+    parser.add_argument("--samples", type=int, default=0, help="judge at most so many; 0: all")
     options = parser.parse_args()
     rows = []
     for case in CASES:
         if options.names and case.name not in options.names:
             continue
-        rows.append(measure(case, quick=options.quick))
+        rows.append(measure(case, quick=options.quick, most=options.samples))
         said = "; ".join(rows[-1].problems) or "all stages"
         print(f"{case.name}: {rows[-1].seconds:.0f} s, {said}", flush=True)
         print(*_stages(rows[-1]), *_tasks(rows[-1])[1:], sep=" | ", flush=True)
