@@ -14,6 +14,7 @@ from bittrue.graph.model import Graph
 from bittrue.graph.text import to_text
 from bittrue.graph.verify import verify
 from bittrue.passes.affine import fold_affine_back, fold_affine_forward, fold_batch_norm
+from bittrue.passes.channels import split_layers
 from bittrue.passes.fold import fold_constants, fold_pads, pool_reductions, use_dense
 from bittrue.passes.fuse import fuse_clips, fuse_functions, fuse_pointwise
 from bittrue.passes.history import History, begin, record
@@ -79,7 +80,8 @@ PASSES: tuple[Pass, ...] = (
     _row(use_dense, FOLDS, needs="constants_known", gives="dense"),
     _row(tidy_moves, EXACT, needs="constants_known pools dense", gives="moves_tidy"),
     _row(share_duplicates, EXACT, needs="moves_tidy", gives="no_duplicates"),
-    _row(fold_pads, FOLDS, needs="moves_tidy", gives="pads_folded"),
+    _row(split_layers, FOLDS, needs="moves_tidy no_duplicates", gives="layers_split"),
+    _row(fold_pads, FOLDS, needs="layers_split", gives="pads_folded"),
     _row(
         fold_batch_norm,
         FOLDS,

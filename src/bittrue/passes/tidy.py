@@ -38,10 +38,11 @@ def tidy_moves(graph: Graph) -> Graph:
     an input (or a constant, or another output) and an output of the graph stays, because both names
     are needed.
     """
-    return rewrite(graph, _tidy_move)
+    return rewrite(graph, tidy_move)
 
 
-def _tidy_move(draft: Draft, node: Node) -> bool:
+def tidy_move(draft: Draft, node: Node) -> bool:
+    """Take out a node that does nothing, or let a move join one before it; False for neither."""
     return _remove_no_op(draft, node) or _merge_move(draft, node) or _slice_parts(draft, node)
 
 
