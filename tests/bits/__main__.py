@@ -1,7 +1,7 @@
 """At least a billion output bytes: NumPy against every instruction set that can run here.
 
-    make bits                            a billion bytes, every target
-    python -m tests.bits --bytes 2e7     a sample
+    make bits                            a billion bytes on every target: hours
+    python -m tests.bits --total 1e9     a billion bytes over all targets together
 
 Prints one line a target; exits 1 if a byte differs, 2 if a target asked for by name cannot run.
 """
@@ -43,13 +43,15 @@ def main() -> int:
         )
         for text in row.where:
             print(f"    {text}")
-    print(f"{time.monotonic() - begin:.0f} s")
+    every = sum(row.bytes for row in counts.values())
+    print(f"{every:,} bytes compared, {differ:,} differ; {time.monotonic() - begin:.0f} s")
     return 1 if differ else 0
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bytes", type=float, default=1e9, help="output bytes of NumPy")
+    parser.add_argument("--each", type=float, default=1e9, help="bytes on each target")
+    parser.add_argument("--total", type=float, default=0, help="bytes over all targets instead")
     parser.add_argument("--targets", nargs="*", default=[], help="all that can run, if not given")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     return parser.parse_args()
@@ -60,6 +62,7 @@ def _run(
 ) -> tuple[dict[str, Count], int]:
     """Return a count a target."""
     totals = {target.name: Count() for target in targets}
+    wanted = options.total / len(targets) if options.total else options.each
     with ProcessPoolExecutor(options.jobs) as pool:
         numbers = count()
         waiting = [
@@ -69,7 +72,7 @@ def _run(
             found = waiting.pop(0).result()
             for name, row in found.items():
                 totals[name].add(row)
-            if min(row.bytes for row in totals.values()) + len(waiting) < options.bytes:
+            if min(row.bytes for row in totals.values()) < wanted:
                 waiting.append(pool.submit(chunk, next(numbers), targets, executables))
     return totals, sum(row.differ for row in totals.values())
 
