@@ -149,6 +149,35 @@ def test_bytes_that_only_move_keep_their_scale() -> None:
     assert result.activations["x"] is not result.activations["a"]
 
 
+def scores_behind_a_resize(*, read_twice: bool = False, answer: bool = False) -> QuantizedGraph:
+    """Scores of -60 to 60 that are enlarged, and then read by a sigmoid on codes."""
+    build = builder()
+    build.conv("a", "x", 100 * weights(1, 4, 1, 1))
+    scales = (1.0, 1.0, 2.0, 2.0)
+    build.add("Resize", "b", "a", mode="linear", shape=(1, 1, 16, 16), scales=scales)
+    build.add("Sigmoid", "c", "b")
+    build.conv("y", "c", weights(2, 1, 1, 1))
+    if read_twice:
+        build.conv("z", "b", weights(2, 1, 1, 1))
+    outputs = ["y", *["z"] * read_twice, *["a"] * answer]
+    return quantized(build.finish(outputs))
+
+
+def test_what_a_sigmoid_flattens_needs_no_codes_before_bytes_move_to_it_either() -> None:
+    result = scores_behind_a_resize()
+    least, most = result.ranges["a"]
+    assert most - least > 60
+    assert result.activations["a"] is result.activations["b"]
+    assert scale_of(result, "a") < (most - least) / 255 / 2
+
+
+@pytest.mark.parametrize("option", ["read_twice", "answer"])
+def test_scores_that_are_read_elsewhere_keep_their_whole_range(option: str) -> None:
+    result = scores_behind_a_resize(**{option: True})
+    least, most = result.ranges["a"]
+    assert scale_of(result, "a") == pytest.approx((most - least) / 255, rel=0.01)
+
+
 def test_a_concat_and_what_only_it_reads_share_a_scale() -> None:
     build = builder()
     build.conv("a", "x", 0.01 * weights(4, 4, 1, 1))
