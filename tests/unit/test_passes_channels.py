@@ -227,6 +227,14 @@ def no_layer(b: GraphBuilder) -> list[str]:
     return [cut(b, whole, 1, 0, 3), cut(b, whole, 1, 3, 1)]
 
 
+def cut_two_ways(b: GraphBuilder) -> list[str]:
+    """A value and its transpose: channels of one are rows of the other."""
+    whole = b.conv(b.input("x", (1, 2, 3, 3)), normal(3, 2, 1, 1))
+    turned = b.add("Transpose", whole, perm=(0, 2, 1, 3))
+    total = b.add("Add", turned, b.add("Relu", whole))
+    return [cut(b, total, 1, 0, 1), cut(b, total, 1, 1, 2)]
+
+
 def many(b: GraphBuilder) -> list[str]:
     whole = head(b, PARTS_MAX + 1)
     return [cut(b, whole, 1, at, 1) for at in range(PARTS_MAX + 1)]
@@ -236,7 +244,7 @@ def many(b: GraphBuilder) -> list[str]:
     "made",
     [
         *(overlapping, read_whole, read_whole_above, an_output, other_axis),
-        *(two_axes, depthwise, no_layer, many),
+        *(two_axes, depthwise, no_layer, cut_two_ways, many),
     ],
 )
 def test_a_layer_stays_whole_where_it_would_not_pay(made: object) -> None:
