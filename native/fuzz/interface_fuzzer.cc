@@ -203,10 +203,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   ask_program(program.get());
   run_wrong(program.get(), &choices);
   const bool small = is_small(program.get());
-  use_vectors(program.get(), small);
   if (small) {
     run_right(program.get(), file, nbytes, 1 + choices.below(3));
   }
+  use_vectors(program.get(), small);  // last: a program may read what a run before it left
   return 0;
 }
 
