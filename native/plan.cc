@@ -69,9 +69,13 @@ class Planner {
 
   template <typename Args>
   Args* keep() {
-    auto kept = std::make_shared<Args>();
-    plan_.args.push_back(kept);
-    return kept.get();
+    plan_.args.push_back(std::make_shared<Args>());
+    return static_cast<Args*>(plan_.args.back().get());
+  }
+
+  // A guess, not a size: elements may be 2^40, and as many operations for each.
+  static int64_t cost_of(int64_t elements, int64_t operations) {
+    return (int64_t)std::min((double)elements * (double)operations / 4, 1e15);
   }
 
   void add(Kernel kernel, const void* args, int64_t units, int64_t cost) {
@@ -103,7 +107,6 @@ class Planner {
       case Code::RESIZE_LINEAR:
         return plan_resize();
       case Code::TABLE:
-        return plan_unary(x(1).dim(0));
       case Code::QUANTIZE:
       case Code::DEQUANTIZE:
         return plan_unary(x(1).dim(0));
@@ -415,9 +418,8 @@ class Planner {
       args->zero_x = at_->param(8);
       args->range = {at_->param(9), at_->param(10), at_->param(11)};
     }
-    const Window& w = args->window;
-    add_general(args, args->shape.n * args->shape.oh,
-                y().count() / 4 * std::min(w.kernel_h * w.kernel_w, x().dim(1) * x().dim(2)));
+    const int64_t taps = std::min((int64_t)at_->param(0) * at_->param(1), x().dim(1) * x().dim(2));
+    add_general(args, args->shape.n * args->shape.oh, cost_of(y().count(), taps));
   }
 
   void plan_gather() {
@@ -575,9 +577,7 @@ class Planner {
       b_stride *= x(1).dim(axis);
       products *= y().dim(axis);
     }
-    // y may have 2^40 elements where K is as long: the cost is a guess, not a size.
-    const double cost = (double)y().count() * (double)args->k / 4;
-    add_general(args, products * args->row_blocks, (int64_t)std::min(cost, 1e15));
+    add_general(args, products * args->row_blocks, cost_of(y().count(), args->k));
   }
 
   const Program& program_;

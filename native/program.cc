@@ -346,7 +346,7 @@ class Reader {
              i, length, (ull)(names.nbytes - named));
       }
       tensor.name.assign(reinterpret_cast<const char*>(file_ + names.offset + named), length);
-      require_utf8(tensor.name, names.offset + named, i);
+      require_text(tensor.name, names.offset + named, i);
       if (!seen.insert(tensor.name).second) {
         fail(BITTRUE_FORMAT, at, "a second tensor is called '%.80s'", tensor.name.c_str());
       }
@@ -411,11 +411,12 @@ class Reader {
     require_zeros(at + 52, at + 64, "bytes 52 to 63 of a tensor");
   }
 
-  static void require_utf8(const std::string& text, uint64_t at, uint32_t tensor) {
+  static void require_text(const std::string& text, uint64_t at, uint32_t tensor) {
     const auto* byte = reinterpret_cast<const uint8_t*>(text.data());
     for (size_t i = 0; i < text.size();) {
       const size_t length = utf8_length(byte + i, text.size() - i);
       if (length == 0) fail(BITTRUE_FORMAT, at + i, "name of tensor %u is not UTF-8", tensor);
+      if (byte[i] == 0) fail(BITTRUE_FORMAT, at + i, "name of tensor %u has a zero byte", tensor);
       i += length;
     }
   }
@@ -424,6 +425,7 @@ class Reader {
     const uint64_t base = header_.sections[CODE].offset;
     program->words.resize(header_.words);
     if (header_.words > 0) memcpy(program->words.data(), file_ + base, 4ull * header_.words);
+    std::vector<ConstantFacts> facts(program->buffers.size());
     uint64_t next = 0;
     for (uint32_t i = 0; i < header_.instructions; i++) {
       const uint64_t at = base + 4 * next;
@@ -447,7 +449,7 @@ class Reader {
       }
       const Instruction instruction{
           row, at, word[1], word + 4, word[4 + word[1]], word + 5 + word[1]};
-      verify_instruction(*program, instruction);
+      verify_instruction(*program, instruction, &facts);
       program->instructions.push_back(instruction);
       next += length;
     }

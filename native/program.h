@@ -101,9 +101,19 @@ struct Program {
 // Throws Failure(BITTRUE_FORMAT) with the byte that breaks a rule.
 Program read_program(const uint8_t* file, uint64_t nbytes);
 
-// Check every rule that docs/format.md states for an instruction (verify.cc).
-// Throws Failure(BITTRUE_FORMAT).
-void verify_instruction(const Program& program, const Instruction& instruction);
+// What has been found in the values of a constant, so that many instructions on a long one take one
+// look at it.
+struct ConstantFacts {
+  bool finite = false;    // as float32
+  bool adds_up = false;   // pairs of int32 are weights of a resize
+  bool measured = false;  // as int32: from `least` to `most`
+  int32_t least = 0, most = 0;
+};
+
+// Check every rule that docs/format.md states for an instruction (verify.cc). `facts` of each
+// buffer are used and added to. Throws Failure(BITTRUE_FORMAT).
+void verify_instruction(const Program& program, const Instruction& instruction,
+                        std::vector<ConstantFacts>* facts);
 
 }  // namespace bittrue
 

@@ -34,8 +34,9 @@ const char* type_name(uint32_t dtype) {
 
 class Verifier {
  public:
-  Verifier(const Program& program, const Instruction& instruction)
-      : program_(program), at_(instruction) {}
+  Verifier(const Program& program, const Instruction& instruction,
+           std::vector<ConstantFacts>* facts)
+      : program_(program), at_(instruction), facts_(facts) {}
 
   void verify() const {
     verify_places();
@@ -97,6 +98,8 @@ class Verifier {
   const Tensor& y() const { return program_.tensors[at_.output]; }
   const char* name() const { return at_.row->name; }
   std::string role(uint32_t input) const { return word_at(at_.row->inputs, input); }
+  // All tensors on one buffer have the same bytes.
+  ConstantFacts& facts(uint32_t input) const { return (*facts_)[x(input).buffer]; }
 
   // Byte of the file at which an input's index, or a parameter, stands.
   uint64_t at_input(uint32_t input) const { return at_.at + 16 + 4ull * input; }
@@ -207,6 +210,12 @@ class Verifier {
   }
 
   void require_values(uint32_t input, const int32_t* values, int64_t length, int64_t most) const {
+    ConstantFacts& known = facts(input);
+    if (!known.measured) {
+      const auto [least, greatest] = std::minmax_element(values, values + length);
+      known.measured = true, known.least = *least, known.most = *greatest;
+    }
+    if (known.least >= 0 && known.most < most) return;
     for (int64_t i = 0; i < length; i++) {
       if (values[i] < 0 || values[i] >= most) {
         fail(BITTRUE_FORMAT, at_input(input), "%s: %s[%lld] must be 0 to %lld, not %d", name(),
@@ -217,6 +226,7 @@ class Verifier {
 
   void require_finite(uint32_t input) const {
     require_type(input, BITTRUE_FLOAT32);
+    if (facts(input).finite) return;
     const auto* values = static_cast<const uint32_t*>(program_.constant(x(input)));
     for (int64_t i = 0; i < x(input).count(); i++) {
       if ((values[i] & 0x7f800000u) == 0x7f800000u) {
@@ -224,6 +234,7 @@ class Verifier {
              role(input).c_str(), (long long)i);
       }
     }
+    facts(input).finite = true;
   }
 
   // --- parameters --------------------------------------------------------------------------------
@@ -386,6 +397,7 @@ class Verifier {
 
   void require_weights(uint32_t input, int64_t length) const {
     const int32_t* weights = require_neighbours(input, length);
+    if (facts(input).adds_up) return;
     for (int64_t i = 0; i < length; i++) {
       const int64_t first = weights[2 * i], second = weights[2 * i + 1];
       if (first < 0 || second < 0 || first + second != RESIZE_ONE) {
@@ -393,6 +405,7 @@ class Verifier {
              name(), role(input).c_str(), (long long)i, (long long)first, (long long)second);
       }
     }
+    facts(input).adds_up = true;
   }
 
   // Axis `axis` of `input` must be 1 or the channels of y.
@@ -519,12 +532,14 @@ class Verifier {
 
   const Program& program_;
   const Instruction& at_;
+  std::vector<ConstantFacts>* facts_;
 };
 
 }  // namespace
 
-void verify_instruction(const Program& program, const Instruction& instruction) {
-  Verifier(program, instruction).verify();
+void verify_instruction(const Program& program, const Instruction& instruction,
+                        std::vector<ConstantFacts>* facts) {
+  Verifier(program, instruction, facts).verify();
 }
 
 }  // namespace bittrue

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <algorithm>
+
 #include "mutate.h"
 
 // Arenas and packed weights that a file asks for are refused by the allocator above 64 MB, as they
@@ -22,6 +24,8 @@ namespace {
 
 constexpr uint64_t MOST_BYTES = 1 << 18;
 constexpr uint64_t MOST_WORK = 1 << 26;
+constexpr uint32_t MOST_VECTORS = 2;  // that are run
+constexpr size_t HASH_BYTES = 32;
 
 bool is_utf8(const char* text) {
   for (const auto* at = reinterpret_cast<const uint8_t*>(text); *at != 0;) {
@@ -33,6 +37,20 @@ bool is_utf8(const char* text) {
     }
   }
   return true;
+}
+
+// The inputs of a vector are the same each time, and the program runs on them.
+void run_vector(bittrue_program* program, uint32_t vector) {
+  Call call(program, vector);
+  call.take_inputs(program, vector);
+  const Call::Inputs first = call.inputs;
+  call.take_inputs(program, vector);
+  for (size_t i = 0; i < first.size(); i++) {
+    require(memcmp(first[i].data, call.inputs[i].data, first[i].nbytes) == 0,
+            "a vector's inputs are the same again");
+  }
+  bittrue_error error;
+  require(call.run(program, &error) == BITTRUE_OK, "a program runs on its vectors");
 }
 
 }  // namespace
@@ -118,9 +136,41 @@ bool Call::agrees(const Call& other) const {
          memcmp(received_.data, other.received_.data, received_.nbytes) == 0;
 }
 
+void Call::take_inputs(const bittrue_program* program, uint32_t vector) {
+  for (uint32_t i = 0; i < inputs.size(); i++) {
+    uint8_t* data = block(inputs[i].nbytes);
+    require(bittrue_fill_input(program, vector, i, data, inputs[i].nbytes) == BITTRUE_OK,
+            "a vector gives every input");
+    inputs[i].data = data;
+  }
+}
+
 uint8_t* Call::block(uint64_t nbytes) {
   blocks_.emplace_back(new uint8_t[nbytes]);
   return blocks_.back().get();
+}
+
+void use_vectors(bittrue_program* program, bool small) {
+  bittrue_program_info info;
+  bittrue_get_info(program, &info);
+  bittrue_vector_info vector;
+  require(bittrue_get_vector(program, info.vectors, &vector) == BITTRUE_USAGE, "vectors end");
+  for (uint32_t v = 0; v < std::min(info.vectors, MOST_VECTORS); v++) {
+    require(bittrue_get_vector(program, v, &vector) == BITTRUE_OK, "every vector is told");
+    require(vector.pattern <= BITTRUE_HIGHEST && vector.reserved == 0, "its pattern is one");
+    require(vector.pattern == BITTRUE_RANDOM || vector.seed == 0, "a seed is for random ones");
+    uint32_t sum = 0;  // every hash is read, so that the sanitizer sees where it lies
+    for (uint32_t i = 0; i <= info.tensors; i++) {
+      bittrue_tensor_info tensor;
+      const bool hashed =
+          bittrue_get_tensor(program, i, &tensor) == BITTRUE_OK && tensor.constant == 0;
+      const uint8_t* hash = bittrue_get_hash(program, v, i);
+      require((hash != nullptr) == hashed, "a hash for each tensor in the arena");
+      for (size_t at = 0; hashed && at < HASH_BYTES; at++) sum += hash[at];
+    }
+    require(sum <= UINT8_MAX * HASH_BYTES * info.tensors, "hashes are of bytes");
+    if (small) run_vector(program, v);
+  }
 }
 
 size_t put(const Bytes& mutated, uint8_t* data, size_t max_size) {

@@ -54,10 +54,13 @@ bool is_small(const bittrue_program* program);
 class Call {
  public:
   Call(const bittrue_program* program, uint64_t seed);
-  std::vector<bittrue_input> inputs;
+  using Inputs = std::vector<bittrue_input>;
+  Inputs inputs;
   std::vector<bittrue_output> outputs;
   std::vector<bittrue_tap> taps;
   int32_t run(bittrue_program* program, bittrue_error* error) const;
+  // Make the inputs those of a conformance vector.
+  void take_inputs(const bittrue_program* program, uint32_t vector);
   // Whether both calls received the same bytes.
   bool agrees(const Call& other) const;
 
@@ -66,6 +69,9 @@ class Call {
   std::vector<std::unique_ptr<uint8_t[]>> blocks_;
   bittrue_output received_{};
 };
+
+// Ask for all that the first conformance vectors give, and run what is small on their inputs.
+void use_vectors(bittrue_program* program, bool small);
 
 // `mutated` if it fits into `max_size`, copied to `data`; else 0.
 size_t put(const Bytes& mutated, uint8_t* data, size_t max_size);

@@ -2,6 +2,7 @@
 // file. What the header forbids (null where it is not allowed) is never done.
 #include <string.h>
 
+#include <algorithm>
 #include <string>
 
 #include "harness.h"
@@ -51,13 +52,32 @@ void ask_tables() {
       "tables end");
   require(bittrue_isa_name(UINT32_MAX) == nullptr && !bittrue_isa_available(UINT32_MAX),
           "instruction sets end");
-  for (uint32_t inputs = 0; inputs < 4; inputs++) {
+  for (uint32_t inputs = 0; inputs < 5; inputs++) {
     uint32_t index = 0;
     while (bittrue_float_function(inputs, index) != nullptr) index++;
-    require((index > 0) == (inputs == 1 || inputs == 2), "functions of one and two inputs");
+    require((index > 0) == (inputs <= 2), "reductions, functions of one and two inputs");
     require(bittrue_float_function(inputs, UINT32_MAX) == nullptr, "functions end");
   }
   require(bittrue_abi() == BITTRUE_ABI && bittrue_version() != nullptr, "the library's numbers");
+}
+
+// No vector, input or tensor `beyond` the end; nor an input of another size.
+void ask_vectors(const bittrue_program* program, const bittrue_program_info& info,
+                 uint32_t beyond) {
+  bittrue_vector_info vector;
+  uint8_t byte;
+  require(beyond < info.vectors || bittrue_get_vector(program, beyond, &vector) == BITTRUE_USAGE,
+          "no vector past the end");
+  require(beyond < info.vectors || bittrue_get_hash(program, beyond, 0) == nullptr, "no hash");
+  require(bittrue_get_hash(program, 0, std::max(beyond, info.tensors)) == nullptr, "no hash");
+  require(beyond < std::max(info.vectors, info.inputs) ||
+              (bittrue_fill_input(program, beyond, 0, &byte, 1) == BITTRUE_USAGE &&
+               bittrue_fill_input(program, 0, beyond, &byte, 1) == BITTRUE_USAGE),
+          "no input of a vector past the end");
+  for (const uint64_t nbytes : {(uint64_t)0, UINT64_MAX}) {
+    require(info.vectors == 0 || bittrue_fill_input(program, 0, 0, &byte, nbytes) == BITTRUE_DATA,
+            "an input of another size is wrong data");
+  }
 }
 
 void ask_program(const bittrue_program* program) {
@@ -73,6 +93,9 @@ void ask_program(const bittrue_program* program) {
             "no output");
     require(beyond < info.instructions || bittrue_get_kernel(program, beyond) == UINT32_MAX,
             "no kernel");
+    require(beyond < info.tensors || bittrue_get_writer(program, beyond) == UINT32_MAX,
+            "no writer");
+    ask_vectors(program, info, beyond);
   }
   require(bittrue_get_tensor(program, info.tensors, &tensor) == BITTRUE_USAGE, "tensors end");
   require(bittrue_get_input(program, info.inputs) == UINT32_MAX, "inputs end");
@@ -179,9 +202,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (program == nullptr) return 0;
   ask_program(program.get());
   run_wrong(program.get(), &choices);
-  if (is_small(program.get())) {
+  const bool small = is_small(program.get());
+  if (small) {
     run_right(program.get(), file, nbytes, 1 + choices.below(3));
   }
+  use_vectors(program.get(), small);  // last: a program may read what a run before it left
   return 0;
 }
 

@@ -203,6 +203,30 @@ void change_constant(Parts* parts, Random* random) {
   }
 }
 
+// --- conformance vectors -------------------------------------------------------------------------
+
+// A vector more, less or another; the seed is 0 where the pattern is none that uses it.
+void change_vectors(Parts* parts, Random* random) {
+  if (parts->vectors.empty() || random->one_in(4)) {
+    const uint32_t pattern = random->below(3), seed = pattern == 0 ? (uint32_t)random->next() : 0;
+    parts->vectors.push_back({pattern, 0, seed, seed});
+    if (random->one_in(64)) parts->vectors.resize(64 + random->below(2), parts->vectors[0]);
+  } else if (random->one_in(4)) {
+    parts->vectors.pop_back();
+  } else {
+    VectorRow& row = parts->vectors[random->below(parts->vectors.size())];
+    uint32_t& word = row[random->below(row.size())];
+    word = changed(word, random);
+  }
+}
+
+// The least or greatest element of an input.
+void change_range(Parts* parts, Random* random) {
+  if (parts->ranges.empty()) return;
+  uint32_t& limit = parts->ranges[random->below(parts->ranges.size())][random->below(2)];
+  limit = changed(limit, random);
+}
+
 // --- instructions --------------------------------------------------------------------------------
 
 uint32_t count_words(const char* text) {
@@ -307,13 +331,13 @@ void change_port(Parts* parts, Random* random) {
 
 using ChangeParts = void (*)(Parts*, Random*);
 constexpr ChangeParts PARTS_CHANGES[] = {
-    change_dim,      change_dim,       change_dim_everywhere, change_dim_everywhere,
-    change_rank,     change_type,      change_tensor_word,    share_buffer,
-    change_buffer,   add_tensor,       change_name,           change_constant,
-    change_constant, change_operand,   change_operand,        change_param,
-    change_param,    change_param,     change_kind,           change_instruction_word,
-    add_instruction, add_instruction,  repeat_instruction,    drop_instruction,
-    change_port,     swap_instructions};
+    change_dim,      change_dim,        change_dim_everywhere, change_dim_everywhere,
+    change_rank,     change_type,       change_tensor_word,    share_buffer,
+    change_buffer,   add_tensor,        change_name,           change_constant,
+    change_constant, change_operand,    change_operand,        change_param,
+    change_param,    change_param,      change_kind,           change_instruction_word,
+    add_instruction, add_instruction,   repeat_instruction,    drop_instruction,
+    change_port,     swap_instructions, change_vectors,        change_range};
 using ChangeBytes = void (*)(Bytes*, Random*);
 constexpr ChangeBytes BYTES_CHANGES[] = {
     change_section_word, change_section_word, change_section_word, change_section_word,
@@ -361,6 +385,11 @@ Bytes join(const uint8_t* first, size_t first_bytes, const uint8_t* second, size
       words[OPERANDS + i] += tensors;
     a.code.push_back(std::move(words));
   }
+  a.ranges.resize(std::min(a.ranges.size(), a.inputs.size()));
+  if (a.ranges.size() == a.inputs.size()) {  // else those of b would be of other inputs
+    a.ranges.insert(a.ranges.end(), b.ranges.begin(), b.ranges.end());
+  }
+  if (a.vectors.empty()) a.vectors = b.vectors;
   for (const uint32_t port : b.inputs) a.inputs.push_back(port + tensors);
   for (const uint32_t port : b.outputs) a.outputs.push_back(port + tensors);
   mend_buffers(&a);

@@ -42,11 +42,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return 0;
   }
   std::unique_ptr<Call> call;
-  if (is_small(program.get())) {
+  const bool small = is_small(program.get());
+  if (small) {
     call = std::make_unique<Call>(program.get(), size);
     require(call->run(program.get(), &error) == BITTRUE_OK, "a program that was opened runs");
     require(memcmp(copy.data(), data, size) == 0, "a borrowed file stays as it is");
   }
+  use_vectors(program.get(), small);
   for (uint32_t i = 1; bittrue_isa_name(i) != nullptr; i++) {
     if (!bittrue_isa_available(i) || data[CHECKSUM_AT] % 2 != 0) continue;  // half of them: speed
     open_again(data, size, bittrue_isa_name(i), error, program.get(), call.get());

@@ -11,6 +11,8 @@ namespace {
 constexpr uint64_t ALIGNMENT = 64;
 constexpr uint64_t MOST_CONSTANT = 1 << 16;  // a longer one is left to lie about its length
 constexpr uint64_t MOST_CONSTANTS = 1 << 20;
+constexpr size_t HASH_BYTES = 32;
+constexpr RangeRow DEFAULT_RANGE = {0, 1};  // legal for every type: 0 to the least float
 
 uint64_t aligned(uint64_t at) { return (at + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
 
@@ -88,6 +90,28 @@ bool split_names(const Span& section, Parts* parts) {
   return true;
 }
 
+bool in_arena(const Parts& parts, const TensorRow& row) {
+  return row[BUFFER] < parts.buffers.size() && parts.buffers[row[BUFFER]][KIND] != 1;
+}
+
+// Bytes of a vector: its row and a hash for each tensor in the arena.
+size_t vector_bytes(const Parts& parts) {
+  const auto hashed = std::count_if(parts.tensors.begin(), parts.tensors.end(),
+                                    [&](const TensorRow& row) { return in_arena(parts, row); });
+  return sizeof(VectorRow) + HASH_BYTES * (size_t)hashed;
+}
+
+void split_vectors(const Span& section, Parts* parts) {
+  const size_t head = parts->inputs.size() * sizeof(RangeRow);
+  if (section.nbytes < head || section.nbytes == 0) return;
+  copy_rows({section.data, head}, &parts->ranges);
+  const size_t step = vector_bytes(*parts);
+  for (size_t at = head; at + step <= section.nbytes; at += step) {
+    parts->vectors.emplace_back();
+    memcpy(parts->vectors.back().data(), section.data + at, sizeof(VectorRow));
+  }
+}
+
 uint64_t bytes_of(const TensorRow& row) {
   uint64_t nbytes = row[DTYPE] <= 2 ? 1 : 4;
   for (uint32_t axis = 0; axis < row[RANK] && axis < MOST_RANK; axis++) {
@@ -121,6 +145,20 @@ Bytes join_constants(const Parts& parts) {
   return joined;
 }
 
+Bytes join_vectors(const Parts& parts) {
+  Bytes joined;
+  if (parts.vectors.empty()) return joined;
+  std::vector<RangeRow> ranges = parts.ranges;
+  ranges.resize(parts.inputs.size(), DEFAULT_RANGE);
+  append(&joined, ranges.data(), ranges.size() * sizeof(RangeRow));
+  const size_t step = vector_bytes(parts);
+  for (const VectorRow& row : parts.vectors) {
+    append(&joined, row.data(), sizeof row);
+    joined.resize(joined.size() + step - sizeof row, (uint8_t)joined.size());
+  }
+  return joined;
+}
+
 }  // namespace
 
 uint32_t read_u32(const uint8_t* at) {
@@ -150,6 +188,7 @@ bool take_apart(const uint8_t* file, size_t nbytes, Parts* parts) {
   const size_t inputs = std::min((size_t)read_u32(file + 48), ports.size());
   parts->inputs.assign(ports.begin(), ports.begin() + (ptrdiff_t)inputs);
   parts->outputs.assign(ports.begin() + (ptrdiff_t)inputs, ports.end());
+  split_vectors(sections[VECTORS], parts);
   return split_names(sections[NAMES], parts) && split_code(sections[CODE], &parts->code) &&
          split_constants(sections[CONSTANTS], parts);
 }
@@ -188,7 +227,7 @@ Bytes put_together(const Parts& parts) {
     words.insert(words.end(), instruction.begin(), instruction.end());
   }
   ports.insert(ports.end(), parts.outputs.begin(), parts.outputs.end());
-  const Bytes constants = join_constants(parts);
+  const Bytes constants = join_constants(parts), vectors = join_vectors(parts);
   const Span sections[SECTION_COUNT] = {
       {parts.meta.data(), parts.meta.size()},
       {(const uint8_t*)names.data(), names.size()},
@@ -196,7 +235,8 @@ Bytes put_together(const Parts& parts) {
       {(const uint8_t*)tensors.data(), tensors.size() * sizeof(TensorRow)},
       {(const uint8_t*)words.data(), words.size() * 4},
       {(const uint8_t*)ports.data(), ports.size() * 4},
-      {constants.data(), constants.size()}};
+      {constants.data(), constants.size()},
+      {vectors.data(), vectors.size()}};
   for (size_t i = 0; i < SECTION_COUNT; i++) {
     file.resize(aligned(file.size()));
     write_u64(file.data() + SECTION_TABLE + 16 * i, file.size());
@@ -208,6 +248,7 @@ Bytes put_together(const Parts& parts) {
   const size_t counts[] = {tensors.size(), parts.buffers.size(), parts.code.size(),
                            words.size(),   parts.inputs.size(),  parts.outputs.size()};
   for (size_t i = 0; i < 6; i++) write_u32(file.data() + 32 + 4 * i, (uint32_t)counts[i]);
+  write_u32(file.data() + VECTORS_AT, (uint32_t)parts.vectors.size());
   mend_checksum(file.data(), file.size());
   return file;
 }

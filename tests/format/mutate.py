@@ -36,7 +36,7 @@ from bittrue.importers.onnx import import_onnx
 from bittrue.quant.calibrate import samples_from
 from bittrue.stages import read_input
 from tests.format.programs import small_program
-from tests.kernels.hostile import SECTION_TABLE, mended
+from tests.kernels.hostile import SECTION_TABLE, SECTIONS, mended
 from tests.unit.networks import TOML, tiny, tiny_onnx
 
 Rng = random.Random
@@ -45,6 +45,7 @@ MOST_SECONDS = 10.0
 MOST_MEMORY = 2 << 30
 DEEP = "@deep@"
 LONG = "@long@"
+TABLE = f"<{2 * SECTIONS}Q"
 ODD_JSON: tuple[object, ...] = (
     *(None, True, -1, 0, 1, 2, 255, 2**31, 2**63, 2**64, 10**400, 1e308, 5e-324, 0.5, -0.0),
     *(float("nan"), float("inf"), "", "x", "\ud800", "\0", "../../x", "images", [], {}, [[]], [0]),
@@ -166,7 +167,7 @@ def change_bte(data: bytes, rng: Rng) -> bytes:
             odd = rng.choice(ODD_WORDS)
             struct.pack_into("<I", made, at, odd if rng.randrange(2) else _word(made, at) ^ odd)
         return mended(made)
-    table = list(struct.unpack_from("<14Q", data, SECTION_TABLE))
+    table = list(struct.unpack_from(TABLE, data, SECTION_TABLE))
     start, length, rest = table[0], table[1], table[2]
     meta = json.loads(data[start : start + length])
     text = json_bytes(change_json(meta, rng))
@@ -176,7 +177,7 @@ def change_bte(data: bytes, rng: Rng) -> bytes:
     table[1] = len(text)
     table[2::2] = [at + shift for at in table[2::2]]
     made = bytearray(data[:start] + text + bytes(rest + shift - start - len(text)) + data[rest:])
-    struct.pack_into("<14Q", made, SECTION_TABLE, *table)
+    struct.pack_into(TABLE, made, SECTION_TABLE, *table)
     struct.pack_into("<Q", made, 16, len(made))
     return mended(made)
 

@@ -261,6 +261,7 @@ MUSTS: list[tuple[str, Callable[[], bytes], str, int | None]] = [
     ("a name of no bytes", lambda: patched(T0 + 4, "I", 0), "name", T0),
     ("a name past the end", lambda: patched(T0 + 4, "I", 60000), "name", T0),
     ("a name that is no UTF-8", lambda: patched(section("NAMES")[0], "B", 0xFF), "UTF-8", None),
+    ("a name with a zero byte", lambda: patched(section("NAMES")[0], "B", 0), "zero byte", None),
     ("a name twice", lambda: patched(section("NAMES")[0], "B", ord("w")), "second tensor", None),
     ("type 0", lambda: patched(T0 + 8, "I", 0), "type 0", T0 + 8),
     ("type 5", lambda: patched(T0 + 8, "I", 5), "type 5", T0 + 8),

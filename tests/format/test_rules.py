@@ -61,6 +61,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         "a name of no bytes",
         "test_names_of_65535_bytes_are_the_longest",
         "a name that is no UTF-8",
+        "a name with a zero byte",
     ),
     "N3": ("a name twice",),
     "B1": ("buffer kind", "buffer's zero"),

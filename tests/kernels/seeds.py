@@ -12,23 +12,24 @@ from pathlib import Path
 import numpy as np
 
 from bittrue.compiler.fileformat import to_bytes
-from tests.kernels.hostile import SECTION_TABLE, cases, mended
+from tests.kernels.hostile import SECTION_TABLE, SECTIONS, cases, mended
 
 #: Bytes with which `interface_fuzzer` chooses its arguments.
 CHOICES = 32
 ALIGNMENT = 64
+TABLE = f"<{2 * SECTIONS}Q"
 SEEDS = 3
 
 
 def without_meta(data: bytes) -> bytes:
     """Return the file with META `{}`, which the engine never reads: a fuzzer's bytes are dear."""
-    table = list(struct.unpack_from("<14Q", data, SECTION_TABLE))
+    table = list(struct.unpack_from(TABLE, data, SECTION_TABLE))
     start, rest = table[0], table[2]
     shift = rest - start - ALIGNMENT
     table[1] = 2
     table[2::2] = [at - shift for at in table[2::2]]
     made = bytearray(data[:start] + b"{}".ljust(ALIGNMENT, b"\0") + data[rest:])
-    struct.pack_into("<14Q", made, SECTION_TABLE, *table)
+    struct.pack_into(TABLE, made, SECTION_TABLE, *table)
     struct.pack_into("<Q", made, 16, len(made))
     return mended(made)
 

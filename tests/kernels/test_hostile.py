@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import struct
+import time
 from collections import Counter
 
 import numpy as np
 import pytest
 
-from bittrue.compiler.fileformat import to_bytes
+from bittrue.compiler.fileformat import from_bytes, to_bytes
+from bittrue.compiler.program import Program
 from bittrue.engines.native import Engine
 from bittrue.errors import FormatError
+from tests.format.programs import Builder
 from tests.kernels.hostile import cases, changed, cut, damaged, disagreement
 
 CASES = cases(0)
 #: Damaged files of each program; `python -m tests.kernels.hostile` tries many more.
 MOST = 40
 ARENA_AT = 24
+LONG = 2**20
 
 
 @pytest.mark.parametrize("name", sorted(CASES))
@@ -46,3 +50,43 @@ def test_files_cut_short_are_refused(name: str) -> None:
     for file in cut(data):
         with pytest.raises(FormatError):
             Engine(file)
+
+
+def one_constant_often(kind: str, times: int) -> bytes:
+    """A program whose steps all read one long constant: finite, indices, or weights in pairs."""
+    made = Builder()
+    if kind == "QUANTIZE":
+        x, y = made.tensor("x", (1, LONG), "float32"), made.tensor("y", (1, LONG))
+        roles: tuple[int, ...] = (made.constant("scale", np.ones(LONG, np.float32)),)
+    elif kind == "GATHER_2D":
+        x, y = made.tensor("x", (1, 1, 1, 1)), made.tensor("y", (1, LONG, 1, 1))
+        roles = tuple(made.constant(f"i{n}", np.zeros(n, np.int32)) for n in (LONG, 1))
+    else:
+        x, y = made.tensor("x", (1, 1, 1, 1)), made.tensor("y", (1, LONG, 1, 1))
+        places = (made.constant(f"p{n}", np.zeros((n, 2), np.int32)) for n in (LONG, 1))
+        halves = (made.constant(f"w{n}", np.full((n, 2), 1024, np.int32)) for n in (LONG, 1))
+        roles = tuple(role for pair in zip(places, halves, strict=True) for role in pair)
+    for _ in range(times):
+        made.step(kind, (x, *roles), y)
+    return to_bytes(made.program((x,), (y,)))
+
+
+@pytest.mark.parametrize("kind", ["QUANTIZE", "GATHER_2D", "RESIZE_LINEAR"])
+def test_steps_on_one_long_constant_look_at_it_once(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looking for each of the 20,000 would read 80 GB; the engine has the time of some."""
+    data = one_constant_often(kind, 20_000)
+    start = time.perf_counter()
+    Engine(data, "scalar", threads=1).close()
+    assert time.perf_counter() - start < 2.0
+    looked: list[int] = []
+    constant = Program.constant
+
+    def counted(program: Program, index: int) -> np.ndarray:
+        looked.append(index)
+        return constant(program, index)
+
+    monkeypatch.setattr(Program, "constant", counted)
+    from_bytes(data)
+    assert len(looked) == len(set(looked)) > 0

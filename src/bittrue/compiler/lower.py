@@ -53,11 +53,14 @@ from bittrue.compiler.plan import plan, pruned
 from bittrue.compiler.program import Program
 from bittrue.compiler.verify_program import IO_MAX, verify_program
 from bittrue.contract.tensor import Contract, TensorContract
-from bittrue.errors import UnsupportedError, UnsupportedNode
+from bittrue.errors import ModelError, UnsupportedError, UnsupportedNode
 from bittrue.graph.model import Graph, Node
 from bittrue.quant.model import QuantizedGraph
 
 Lower = Callable[[Lowering, Node], tuple[Operand, ...]]
+
+#: Of a name in a network; in an executable it may have 65,535 with the role that a step adds.
+NAME_BYTES_MAX = 65_000
 
 _UNARY = (
     *("Pointwise", "Relu", "LeakyRelu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh"),
@@ -129,9 +132,11 @@ def compile_graph(
         provenance: Tool version, source's sha256, settings: plain JSON values.
 
     Raises:
+        ModelError: if a name cannot be in an executable.
         UnsupportedError: if nodes cannot be lowered; all of them are listed with the reason.
         InternalError: if the program made breaks a rule of the format.
     """
+    _check_names(quantized.graph)
     low, ends, refused = _lowered(quantized, figures=True)
     if refused:
         raise UnsupportedError(
@@ -170,6 +175,19 @@ def refused_nodes(
 
 
 # --- the parts -------------------------------------------------------------------------------
+
+
+def _check_names(graph: Graph) -> None:
+    """Refuse a network whose names an executable cannot hold, with room for what steps add."""
+    names = (*graph.values, *(node.name for node in graph.nodes))
+    odd = [name for name in names if "\0" in name or len(name.encode()) > NAME_BYTES_MAX]
+    if odd:
+        raise ModelError(
+            f"{len(odd)} names have a zero byte or more than {NAME_BYTES_MAX} bytes, "
+            f"the first begins {odd[0][:80]!r}",
+            where=graph.name[:80],
+            hint="give these tensors and nodes other names in the source",
+        )
 
 
 def _lowered(

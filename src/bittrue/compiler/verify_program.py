@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from bittrue.arith import MATMUL_DEPTH_MAX, RESIZE_ONE
+from bittrue.compiler.constant_values import ConstantValues
 from bittrue.compiler.instructions import (
     BINARY_FUNCTIONS,
     BY_NAME,
@@ -87,8 +88,9 @@ def problems(program: Program) -> Iterator[Problem]:
     if first:
         return
     yield from _network_ends(program)
+    values = ConstantValues(program)
     for index, step in enumerate(program.instructions):
-        for message in _instruction(program, step):
+        for message in _instruction(program, step, values):
             yield Problem("instruction", index, f"{step.kind} {step.name!r}: {message}")
 
 
@@ -142,6 +144,8 @@ def _tensor(program: Program, tensor: Tensor) -> Iterator[str]:
         return
     if not 1 <= len(tensor.name.encode()) <= 65535:
         yield f"a name of {len(tensor.name.encode())} bytes, not 1 to 65535"
+    if "\0" in tensor.name:
+        yield f"its name {tensor.name!r} has a zero byte"
     if not 1 <= len(tensor.shape) <= MAX_RANK:
         yield f"{len(tensor.shape)} axes, not 1 to {MAX_RANK}"
     if not all(1 <= dim <= DIM_MAX for dim in tensor.shape):
@@ -227,17 +231,16 @@ class _Step:
     tensors: dict[str, Tensor]
     indices: dict[str, int]
     params: dict[str, int]
-
-    def array(self, role: str) -> np.ndarray:
-        return self.program.constant(self.indices[role])
+    values: ConstantValues
 
 
-def _instruction(program: Program, step: Instruction) -> Iterator[str]:
+def _instruction(program: Program, step: Instruction, values: ConstantValues) -> Iterator[str]:
     row = BY_NAME[step.kind]
     roles = [role.rstrip("?") for role in row.inputs][: len(step.inputs)] + list(row.outputs)
     indices = dict(zip(roles, (*step.inputs, *step.outputs), strict=True))
     tensors = {role: program.tensors[index] for role, index in indices.items()}
-    view = _Step(program, tensors, indices, dict(zip(row.params, step.params, strict=True)))
+    params = dict(zip(row.params, step.params, strict=True))
+    view = _Step(program, tensors, indices, params, values)
     places = list(_places(step, view)) + list(_codes(view))
     yield from places
     if not places:
@@ -295,13 +298,13 @@ def _has_shape(view: _Step, role: str, *shapes: tuple[int, ...]) -> Iterator[str
 
 
 def _indices_below(view: _Step, role: str, limit: int) -> Iterator[str]:
-    array = view.array(role)
-    if array.min() < 0 or array.max() >= limit:
-        yield f"{role} holds {array.min()} to {array.max()}, not 0 to {limit - 1}"
+    least, most = view.values.limits(view.indices[role])
+    if least < 0 or most >= limit:
+        yield f"{role} holds {least} to {most}, not 0 to {limit - 1}"
 
 
 def _finite(view: _Step, role: str) -> Iterator[str]:
-    if not np.all(np.isfinite(view.array(role))):
+    if not view.values.are_finite(view.indices[role]):
         yield f"{role} holds a value that is not finite"
 
 
@@ -576,8 +579,7 @@ def _resize_linear(view: _Step) -> Iterator[str]:
 
 
 def _weights(view: _Step, role: str) -> Iterator[str]:
-    pairs = view.array(role).astype(np.int64)
-    if pairs.min() < 0 or (pairs.sum(1) != RESIZE_ONE).any():
+    if not view.values.add_up(view.indices[role]):
         yield f"{role} holds a pair that does not add up to {RESIZE_ONE}, or is negative"
 
 
