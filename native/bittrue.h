@@ -13,6 +13,7 @@
  * - Calls on different programs may run at the same time in different threads. On one program,
  *   bittrue_run refuses a second call while one is under way (BITTRUE_USAGE); bittrue_close must
  *   not be called while another call on that program runs. The other functions only read.
+ * - A program belongs to the process that opened it: a forked one has none of its threads.
  * - Strings returned live as long as the library, or as the program where it is an argument.
  * - Structures only ever grow by a new BITTRUE_ABI number.
  */

@@ -24,6 +24,12 @@ struct Chosen {
   std::string path;
 };
 
+// Whether a word reads as NAME=FILE: paths have a '/' before their '=', if they have one.
+bool names_something(const std::string& word) {
+  const size_t equals = word.find('=');
+  return equals != std::string::npos && word.rfind('/', equals) == std::string::npos;
+}
+
 // A name may hold '=' too, so the names are tried. A file that is there under the whole word wins
 // where there is one tensor.
 Chosen choose(const std::vector<Tensor>& tensors, const std::string& word, const char* option) {
@@ -36,7 +42,8 @@ Chosen choose(const std::vector<Tensor>& tensors, const std::string& word, const
       longest = start.size();
     }
   }
-  if (tensors.size() == 1 && (found.place == UINT32_MAX || is_there(word))) return {0, word};
+  const bool path = found.place == UINT32_MAX && !names_something(word);
+  if (tensors.size() == 1 && (path || is_there(word))) return {0, word};
   if (found.place == UINT32_MAX) {
     throw Error{USAGE, "",
                 std::string(option) + " " + quoted(word) + " does not say for which tensor",
@@ -60,6 +67,10 @@ std::string transposed(const std::vector<uint64_t>& given, const std::vector<uin
 std::string advice(const NpyHeader& header, const Tensor& tensor) {
   const bool codes = tensor.dtype == BITTRUE_UINT8 && tensor.scale > 0;
   if (header.descr != npy_descr(tensor.dtype)) {
+    if (codes && tensor.scale == 1 && header.descr.find('f') != std::string::npos) {
+      return "give raw pixels, 0 to 255, as numpy.uint8; if x is in 0 to 1: "
+             "numpy.rint(x * 255).astype(numpy.uint8); `bittrue check` says more of an array";
+    }
     if (codes && header.descr.find('f') != std::string::npos) {
       return "give codes: numpy.clip(numpy.rint(x.astype(numpy.float32) / numpy.float32(" +
              float_text(tensor.scale) + ")) + " + std::to_string(tensor.zero_point) +

@@ -1,6 +1,8 @@
 // bittrue-run: an executable of bittrue on a machine without Python. It uses bittrue.h and nothing
 // else of the engine.
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <algorithm>
@@ -108,7 +110,8 @@ bool verify_with(const Options& options) {
 
 void run_or_list(const Options& options) {
   const Bytes file = read_file(options.model, UINT64_MAX);
-  const std::string isa = options.isa.empty() ? "auto" : options.isa;
+  const char* named = getenv("BITTRUE_ISA");
+  const std::string isa = !options.isa.empty() ? options.isa : named != nullptr ? named : "auto";
   const Model model(options.model, file, isa, options.threads);
   if (options.action == Action::LIST) {
     print_model(model);
@@ -162,4 +165,7 @@ int main_of(const std::vector<std::string>& words) {
 }  // namespace
 }  // namespace runner
 
-int main(int count, char** words) { return runner::main_of({words + (count > 0), words + count}); }
+int main(int count, char** words) {
+  signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of write
+  return runner::main_of({words + (count > 0), words + count});
+}

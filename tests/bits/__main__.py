@@ -9,6 +9,7 @@ Prints one line a target; exits 1 if a byte differs, 2 if a target asked for by 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import sys
 import time
@@ -63,7 +64,8 @@ def _run(
     """Return a count a target."""
     totals = {target.name: Count() for target in targets}
     wanted = options.total / len(targets) if options.total else options.each
-    with ProcessPoolExecutor(options.jobs) as pool:
+    # Not forked: the threads of ONNX Runtime, which calibrated the networks, would be missing.
+    with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
         numbers = count()
         waiting = [
             pool.submit(chunk, next(numbers), targets, executables) for _ in range(2 * options.jobs)

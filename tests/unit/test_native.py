@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import mmap
 import platform
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from bittrue.engines import native_library
 from bittrue.engines.emulate import Emulator
 from bittrue.engines.native import Engine
 from bittrue.errors import DataError, DeviceError, FormatError, UsageError
+from tests.conftest import ROOT
 from tests.kernels.programs import Builder, Case, ConvShape, conv_case
 
 FE_UPWARD = 0x800
@@ -250,3 +253,32 @@ def test_denormals_are_kept_where_the_caller_flushes_them() -> None:
     assert flushed[1] == 0  # the caller's own setting is in force again
     assert got[1] != 0
     assert got.tobytes() == want.tobytes()
+
+
+def test_a_forked_process_may_neither_run_nor_end_what_it_did_not_open() -> None:
+    """Its threads did not come along: a run would wait for them for ever, an end would crash."""
+    script = """
+import os
+import sys
+
+from tests.kernels.programs import CASES
+from bittrue.compiler.fileformat import to_bytes
+from bittrue.engines.native import Engine
+from bittrue.errors import UsageError
+import numpy as np
+
+case = CASES["ADD"](np.random.default_rng(0))
+engine = Engine(to_bytes(case.program), threads=2)
+if (child := os.fork()) == 0:
+    try:
+        engine.run(case.inputs)
+    except UsageError as why:
+        del engine
+        os._exit(0 if "in each process" in why.hint else 1)
+    os._exit(2)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+engine.run(case.inputs)
+engine.close()
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, timeout=60, check=False)
+    assert done.returncode == 0

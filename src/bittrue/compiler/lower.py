@@ -50,7 +50,7 @@ from bittrue.compiler.lower_pool import (
 )
 from bittrue.compiler.lower_state import Lowering, Operand, identity
 from bittrue.compiler.plan import plan, pruned
-from bittrue.compiler.program import Program
+from bittrue.compiler.program import MAX_RANK, Program
 from bittrue.compiler.verify_program import IO_MAX, verify_program
 from bittrue.contract.tensor import Contract, TensorContract
 from bittrue.errors import ModelError, UnsupportedError, UnsupportedNode
@@ -251,6 +251,10 @@ def _lower_node(low: Lowering, node: Node) -> None:
         value = low.graph.values.get(name)
         if value is not None and low.array(name) is None and not all(value.shape):
             raise Refusal(f"its input '{name}' has shape {list(value.shape)}")
+    for name in (*node.inputs, *node.outputs):
+        if name and len(low.graph.values[name].shape) > MAX_RANK:
+            shape = list(low.graph.values[name].shape)
+            raise Refusal(f"'{name}' {shape} has more than the {MAX_RANK} axes of a tensor")
     lower = LOWERINGS.get(node.op)
     if lower is None:
         raise Refusal(NOT_LOWERED.get(node.op, "the compiler does not know it"))

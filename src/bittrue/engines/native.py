@@ -7,6 +7,7 @@ computes.
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from mmap import mmap
@@ -105,6 +106,7 @@ class Engine:
         """Check the file, pack the weights, start the threads."""
         self._program = ctypes.c_void_p()
         self._lock = Lock()
+        self._process = os.getpid()
         self._library = load()
         chosen = settings.get("BITTRUE_ISA") if isa == "auto" else isa
         count = settings.get_count("BITTRUE_THREADS") if threads == 0 else threads
@@ -168,7 +170,7 @@ class Engine:
 
         Raises:
             DataError: if an input has another dtype or shape, or a tap's index is none.
-            UsageError: if the engine is closed.
+            UsageError: if the engine is closed, or was opened before this process was forked.
         """
         arrays = self._check_inputs(inputs)
         wanted = list(dict.fromkeys(taps))
@@ -180,6 +182,12 @@ class Engine:
         with self._lock:
             if not self._program:
                 raise UsageError("the engine is closed", hint="open the program again")
+            if self._process != os.getpid():
+                raise UsageError(
+                    "the engine was opened before this process was forked, and its threads are "
+                    "those of the other process",
+                    hint="open the program in each process, after the fork",
+                )
             code = self._library.bittrue_run(
                 self._program,
                 _buffers(arrays),
@@ -226,7 +234,8 @@ class Engine:
         """Free the program; a second call does nothing."""
         with self._lock:
             program, self._program = self._program, ctypes.c_void_p()
-            self._library.bittrue_close(program)
+            if self._process == os.getpid():  # a forked process has none of its threads to end
+                self._library.bittrue_close(program)
 
     def __enter__(self) -> Engine:
         """Return the engine itself."""
@@ -243,7 +252,8 @@ class Engine:
 
     def __del__(self) -> None:
         """Close an engine that nobody closed."""
-        if getattr(self, "_library", None) is not None and self._program:
+        opened = getattr(self, "_library", None) is not None and self._program
+        if opened and self._process == os.getpid():
             self._library.bittrue_close(self._program)
 
 

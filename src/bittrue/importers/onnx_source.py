@@ -444,7 +444,8 @@ def _sorted(source: Source) -> Source:
     """Return the source with its nodes in running order, which some exporters do not keep.
 
     Raises:
-        FormatError: if a tensor is made twice, never, or from itself, or an output is not made.
+        FormatError: if a tensor is made twice, never, or from itself, or an output is not made or
+            listed twice.
     """
     known = {row.name for row in source.inputs} | set(source.constants) | set(source.unreadable)
     made = [name for node in source.nodes for name in node.outputs if name]
@@ -457,6 +458,13 @@ def _sorted(source: Source) -> Source:
     if missing or not source.outputs:
         what = ", ".join(repr(name) for name in dict.fromkeys(missing)) or "the outputs"
         raise FormatError(f"no node makes {what}", path=source.path, hint="export the file again")
+    repeated = sorted(name for name, times in Counter(source.outputs).items() if times > 1)
+    if repeated:
+        raise FormatError(
+            f"outputs are listed twice: {', '.join(repeated[:5])}",
+            path=source.path,
+            hint="list each output once, or pass it through an Identity of another name",
+        )
     nodes = _in_order(source.nodes, known | {""}, source.path)
     return replace(source, nodes=nodes)
 
