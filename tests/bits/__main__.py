@@ -16,12 +16,10 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from itertools import count
 
-from tests.bits.cases import NETWORKS, compiled, network_runs, present, small_programs, wide_layers
-from tests.bits.compare import Count, compare_chunk
+from tests.bits.cases import NETWORKS, compiled, present
+from tests.bits.chunks import chunk
+from tests.bits.compare import Count
 from tests.bits.targets import Target, all_targets
-
-#: Kinds of chunks in turn: about half of all bytes come from networks, most others from layers.
-ROUND = ("networks", "wide", "wide", "small")
 
 
 def main() -> int:
@@ -54,6 +52,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--each", type=float, default=1e9, help="bytes on each target")
     parser.add_argument("--total", type=float, default=0, help="bytes over all targets instead")
     parser.add_argument("--targets", nargs="*", default=[], help="all that can run, if not given")
+    parser.add_argument("--seconds", type=float, default=1e9, help="stop there, with less")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     return parser.parse_args()
 
@@ -63,6 +62,7 @@ def _run(
 ) -> tuple[dict[str, Count], int]:
     """Return a count a target."""
     totals = {target.name: Count() for target in targets}
+    last = time.monotonic() + options.seconds
     wanted = options.total / len(targets) if options.total else options.each
     # Not forked: the threads of ONNX Runtime, which calibrated the networks, would be missing.
     with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
@@ -74,21 +74,10 @@ def _run(
             found = waiting.pop(0).result()
             for name, row in found.items():
                 totals[name].add(row)
-            if min(row.bytes for row in totals.values()) < wanted:
+            left = min(row.bytes for row in totals.values()) < wanted
+            if left and time.monotonic() < last:
                 waiting.append(pool.submit(chunk, next(numbers), targets, executables))
     return totals, sum(row.differ for row in totals.values())
-
-
-def chunk(number: int, targets: list[Target], executables: dict[str, bytes]) -> dict[str, Count]:
-    """Return what one chunk of programs showed."""
-    kind, at = ROUND[number % len(ROUND)], number // len(ROUND)
-    if kind == "networks" and executables:
-        items = network_runs(executables, at)
-    elif kind == "small":
-        items = small_programs(at)
-    else:
-        items = wide_layers(number)
-    return compare_chunk(items, {target.name: target.run for target in targets})
 
 
 if __name__ == "__main__":
