@@ -235,7 +235,8 @@ def _gelu(g: Grower, x: str) -> str:
 def _residual(g: Grower, x: str) -> str:
     """Two tensors of one shape, often a value and a function of it."""
     other = x if g.flag() else _unary(g, x)
-    same = [name for name in g.b.values if g.b.shape(name) == g.b.shape(x)]
+    alike = (g.b.shape(x), g.b.values[x].dtype)
+    same = [name for name, row in g.b.values.items() if (row.shape, row.dtype) == alike]
     partner = str(g.pick(other, *same[-3:]))
     return g.b.add(str(g.pick("Add", "Sub", "Mul", "Max")), x, partner)
 
