@@ -47,7 +47,7 @@ def said(work: Callable[[], str]) -> str:
     try:
         return work()
     except Exception as why:  # whatever it is, it must be the same in the other tree
-        return f"{type(why).__name__}: {why}".replace(os.getcwd(), ".")
+        return f"{type(why).__name__}: {why}".replace(str(Path.cwd()), ".")
 
 
 def command(*words: str) -> str:
