@@ -23,10 +23,12 @@ from bittrue.contract.preprocess import (
     preprocess_from_json,
     preprocess_to_json,
 )
-from bittrue.errors import DataError, FormatError, UsageError
-from bittrue.files import write_atomically
+from bittrue.errors import FormatError
+from bittrue.files import read_bytes, write_atomically
 from bittrue.graph.model import Graph
 from bittrue.graph.text import graph_from_json, graph_to_json
+from bittrue.json_values import as_list, as_object
+from bittrue.packages import require
 from bittrue.passes.history import History, history_from_json, history_to_json
 from bittrue.quant.model import QuantizedGraph, WeightCodes
 
@@ -45,7 +47,6 @@ MEMBERS = frozenset(
     }
 )
 MAX_MANIFEST = 64 << 20
-_TOOLS_HINT = 'pip install "bittrue[tools]"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +165,9 @@ def _zip_bytes(members: Mapping[str, bytes]) -> bytes:
 
 
 def _pack_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
-    try:
-        from safetensors.numpy import save
-    except ImportError as why:
-        raise UsageError("archives need the package safetensors", hint=_TOOLS_HINT) from why
+    require("safetensors", "tools")
+    from safetensors.numpy import save
+
     # order="C" keeps a scalar a scalar; ascontiguousarray would give it an axis.
     return bytes(save({name: np.asarray(array, order="C") for name, array in arrays.items()}))
 
@@ -216,14 +216,7 @@ def open_archive(path: str | Path) -> Network:
         FormatError: if the file is damaged, hostile or of another format.
         DataError: if it cannot be read.
     """
-    where = str(path)
-    try:
-        data = Path(path).read_bytes()
-    except OSError as why:
-        raise DataError(
-            f"cannot be read: {why.strerror}", where=where, hint="check the path"
-        ) from why
-    return archive_from_bytes(data, path=where)
+    return archive_from_bytes(read_bytes(path), path=str(path))
 
 
 def archive_from_bytes(data: bytes, *, path: str = "") -> Network:
@@ -338,7 +331,10 @@ def _read_manifest(members: Mapping[str, bytes], path: str) -> Mapping[str, obje
 
 
 def _unpack(manifest: Mapping[str, object], members: Mapping[str, bytes], path: str) -> Network:
-    source, preprocess = _mapping(manifest["source"]), _mapping(manifest["preprocess"])
+    source, preprocess = (
+        as_object(manifest["source"], "source"),
+        as_object(manifest["preprocess"], "preprocess"),
+    )
     history = manifest.get("history")
     network = Network(
         name=str(manifest["name"]),
@@ -347,12 +343,12 @@ def _unpack(manifest: Mapping[str, object], members: Mapping[str, bytes], path: 
         ),
         native=_unpack_graph(manifest["native"], "native", members, path),
         preprocess={
-            name: preprocess_from_json(_mapping(item), path=path)
+            name: preprocess_from_json(as_object(item, name), path=path)
             for name, item in preprocess.items()
         },
         history=None if history is None else history_from_json(history, path=path),
         executable=members.get("compiled.bte"),
-        provenance=_mapping(manifest["provenance"]),
+        provenance=as_object(manifest["provenance"], "provenance"),
     )
     if "fp_optimized" in manifest:
         graph = _unpack_graph(manifest["fp_optimized"], "fp_optimized", members, path)
@@ -366,24 +362,11 @@ def _unpack(manifest: Mapping[str, object], members: Mapping[str, bytes], path: 
     return network
 
 
-def _mapping(value: object) -> Mapping[str, object]:
-    if not isinstance(value, dict):
-        raise TypeError(f"{str(value)[:40]!r} is not an object")
-    return value
-
-
-def _sequence(value: object) -> list[object]:
-    if not isinstance(value, list):
-        raise TypeError(f"{str(value)[:40]!r} is not a list")
-    return value
-
-
 def _unpack_arrays(data: bytes, path: str) -> dict[str, np.ndarray]:
-    try:
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
-    except ImportError as why:
-        raise UsageError("archives need the package safetensors", hint=_TOOLS_HINT) from why
+    require("safetensors", "tools")
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
     try:
         arrays: dict[str, np.ndarray] = load(data)
     except (SafetensorError, KeyError, ValueError) as why:
@@ -392,19 +375,19 @@ def _unpack_arrays(data: bytes, path: str) -> dict[str, np.ndarray]:
 
 
 def _unpack_graph(data: object, stage: str, members: Mapping[str, bytes], path: str) -> Graph:
-    row = _mapping(data)
+    row = as_object(data, stage)
     arrays = _unpack_arrays(members[f"{stage}.safetensors"], path)
-    names = [str(name) for name in _sequence(row["constants"])]
+    names = [str(name) for name in as_list(row["constants"], "constants")]
     constants = {name: arrays[str(index)] for index, name in enumerate(names)}
-    return graph_from_json(_mapping(row["graph"]), constants, path=path)
+    return graph_from_json(as_object(row["graph"], "graph"), constants, path=path)
 
 
 def _unpack_quantized(data: object, members: Mapping[str, bytes], path: str) -> QuantizedGraph:
-    row = _mapping(data)
+    row = as_object(data, "quantized")
     arrays = _unpack_arrays(members["weights.safetensors"], path)
     activations: dict[str, QParams] = {}
-    for index, entry in enumerate(_sequence(row["activations"])):
-        name, zero_point, axis = _sequence(entry)
+    for index, entry in enumerate(as_list(row["activations"], "activations")):
+        name, zero_point, axis = as_list(entry, "an activation")
         if not isinstance(zero_point, int) or not isinstance(axis, int):
             raise TypeError(f"activation {name!r} has no whole zero point and axis")
         activations[str(name)] = QParams(arrays[f"activation{index}"], zero_point, axis)
@@ -412,16 +395,18 @@ def _unpack_quantized(data: object, members: Mapping[str, bytes], path: str) -> 
         str(name): WeightCodes(
             arrays[f"codes{index}"], arrays[f"scale{index}"], arrays.get(f"input{index}")
         )
-        for index, name in enumerate(_sequence(row["weights"]))
+        for index, name in enumerate(as_list(row["weights"], "weights"))
     }
     ranges = {
         name: (float(pair[0]), float(pair[1]))  # type: ignore[arg-type]
-        for name, pair in ((n, _sequence(p)) for n, p in _mapping(row["ranges"]).items())
+        for name, pair in (
+            (key, as_list(item, key)) for key, item in as_object(row["ranges"], "ranges").items()
+        )
     }
     return QuantizedGraph(
         graph=_unpack_graph(data, "quantized", members, path),
         activations=activations,
         weights=weights,
-        float_values=frozenset(str(name) for name in _sequence(row["float_values"])),
+        float_values=frozenset(str(name) for name in as_list(row["float_values"], "float_values")),
         ranges=ranges,
     )

@@ -1,4 +1,4 @@
-"""Writing files so that nothing is lost or half-written, whatever interrupts it."""
+"""Files: read or refused, and written so that nothing is lost or half-written."""
 
 from __future__ import annotations
 
@@ -8,6 +8,23 @@ import tempfile
 from pathlib import Path
 
 from bittrue.errors import DataError
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """Return a file's bytes.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as why:
+        raise unreadable(path, why) from why
+
+
+def unreadable(path: str | Path, why: OSError, hint: str = "check the path") -> DataError:
+    """Return the error for a file that the system does not let us read."""
+    return DataError(f"cannot be read: {why.strerror}", where=str(path), hint=hint)
 
 
 def write_atomically(path: Path, data: bytes) -> None:

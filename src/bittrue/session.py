@@ -18,7 +18,7 @@ from bittrue.compiler.program import Program
 from bittrue.contract.tensor import Contract
 from bittrue.engines.native import Engine
 from bittrue.engines.program_runner import ProgramRunner, accept
-from bittrue.errors import DataError
+from bittrue.files import read_bytes
 
 
 class Session:
@@ -38,7 +38,7 @@ class Session:
 
     def __init__(self, model: str | Path | bytes, *, isa: str = "auto", threads: int = 0) -> None:
         path = "" if isinstance(model, bytes) else str(model)
-        data = model if isinstance(model, bytes) else _read(Path(model))
+        data = model if isinstance(model, bytes) else read_bytes(model)
         self.program: Program = from_bytes(data, path=path)
         self._engine = Engine(data, isa=isa, threads=threads)
         self._runner = ProgramRunner(self.program, self._engine)
@@ -88,12 +88,3 @@ class Session:
     ) -> None:
         """Close the session."""
         self.close()
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as why:
-        raise DataError(
-            f"cannot be read: {why.strerror}", where=str(path), hint="check the path"
-        ) from why

@@ -29,6 +29,7 @@ from bittrue.engines.emulate import Emulator
 from bittrue.engines.program_runner import ProgramRunner, accept
 from bittrue.engines.runner import Runner
 from bittrue.errors import DataError, FormatError, UsageError
+from bittrue.files import unreadable
 from bittrue.graph.model import Graph
 from bittrue.suggest import did_you_mean
 
@@ -106,9 +107,7 @@ def open_subject(path: str | Path) -> Subject:
             known = head == MAGIC or head[: len(ZIP_MAGIC)] == ZIP_MAGIC
             data = head + file.read() if known else b""
     except OSError as why:
-        raise DataError(
-            f"cannot be read: {why.strerror}", where=str(path), hint="check the path"
-        ) from why
+        raise unreadable(path, why) from why
     if not known:
         raise FormatError(
             "neither a bittrue archive (.bta) nor an executable (.bte)",
@@ -270,7 +269,7 @@ def read_input(path: str | Path, preprocess: Mapping[str, Preprocess]) -> dict[s
     try:
         return {"": np.fromfile(file, np.uint8)}
     except OSError as why:
-        raise DataError(f"cannot be read: {why.strerror}", where=str(path), hint=hint) from why
+        raise unreadable(path, why, hint) from why
 
 
 def _read_picture(file: Path, preprocess: Mapping[str, Preprocess]) -> dict[str, np.ndarray]:

@@ -7,7 +7,6 @@ import json
 import struct
 import zlib
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,13 +18,11 @@ from bittrue.compiler.fileformat import (
     SECTIONS,
     TENSOR_ROW,
     from_bytes,
-    read_program,
     to_bytes,
-    write_program,
 )
 from bittrue.compiler.plan import plan
 from bittrue.engines.native import Engine
-from bittrue.errors import DataError, FormatError, InternalError
+from bittrue.errors import FormatError, InternalError
 from tests.format.programs import Builder, small_program, with_some_vectors
 
 GOOD = to_bytes(with_some_vectors(small_program()))
@@ -91,18 +88,6 @@ def test_names_and_texts_beyond_ascii_come_back() -> None:
     made.step("TABLE", (x, made.constant("t", np.zeros((1, 256), np.uint8))), y)
     program = made.program((x,), (y,))
     assert from_bytes(to_bytes(program)).tensors == program.tensors
-
-
-def test_a_written_file_is_whole_or_not_there(tmp_path: Path) -> None:
-    path = tmp_path / "model.bte"
-    write_program(path, with_some_vectors(small_program()))
-    assert path.read_bytes() == GOOD
-    assert to_bytes(read_program(path)) == GOOD
-    assert [item.name for item in tmp_path.iterdir()] == ["model.bte"]
-    with pytest.raises(DataError):
-        write_program(tmp_path / "no" / "model.bte", small_program())
-    with pytest.raises(DataError):
-        read_program(tmp_path / "none.bte")
 
 
 def test_a_program_without_a_plan_is_not_written() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bittrue.errors import DataError
-from bittrue.files import write_atomically
+from bittrue.files import read_bytes, write_atomically
 
 
 def test_a_written_file_holds_the_bytes_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -44,3 +44,11 @@ def test_the_file_gets_the_rights_that_the_umask_leaves(tmp_path: Path) -> None:
     finally:
         os.umask(old)
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"whole")
+    assert read_bytes(tmp_path / "a") == b"whole"
+    with pytest.raises(DataError, match="b: cannot be read: No such file") as caught:
+        read_bytes(tmp_path / "b")
+    assert caught.value.hint == "check the path"

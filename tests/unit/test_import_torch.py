@@ -124,11 +124,12 @@ def test_damaged_safetensors_and_a_network_as_weights_are_refused(folder: Path) 
 def test_missing_safetensors_say_how_to_get_them(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from bittrue import packages
     from bittrue.importers import torch_weights
 
     (folder / "w.safetensors").write_bytes(b"\x02" + bytes(7) + b"{}")
-    monkeypatch.setattr(torch_weights.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match="pip install safetensors"):
+    monkeypatch.setattr(packages, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"safetensors is not installed\n.*bittrue\[tools\]"):
         torch_weights.load_weights(folder / "w.safetensors")
 
 

@@ -3,7 +3,8 @@ import math
 import pytest
 
 from bittrue.errors import ModelError
-from bittrue.graph.ops import KINDS, NO_CLIP, OPS, attr_problems, complete_attrs, input_problem
+from bittrue.graph.model import NO_CLIP
+from bittrue.graph.ops import KINDS, OPS, attr_problems, complete_attrs, input_problem
 from bittrue.graph.reference import REFERENCE
 from bittrue.graph.shapes import SHAPES
 

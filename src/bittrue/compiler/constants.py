@@ -264,18 +264,9 @@ def pool_multipliers(
     return index[0], index[1], arith.multiplier(np.array(ratio), np.outer(*counts))
 
 
-def clip_bounds(node: Node) -> tuple[float, float]:
-    """Return a node's `clip`, infinite where it has none."""
-    clip = node.attrs.get("clip", (-np.inf, np.inf))
-    if not isinstance(clip, tuple):
-        raise TypeError(f"clip of {node.name!r} is {clip!r}, not a pair")
-    low, high = clip
-    return float(low), float(high)
-
-
 def clip_codes(node: Node, out: QParams) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return the codes of a node's `clip`, each uint8 [1] or [C]; 0 and 255 where there is none."""
-    bounds = np.array(clip_bounds(node), np.float32)
+    bounds = np.array(node.clip, np.float32)
     codes = arith.quantize(bounds[:, None], out.scale[None, :], out.zero_point)  # [2, K]
     return codes[0], np.maximum(codes[0], codes[1])
 

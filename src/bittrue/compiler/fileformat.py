@@ -10,7 +10,6 @@ import struct
 import zlib
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
-from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
@@ -45,8 +44,7 @@ from bittrue.compiler.verify_program import (
 )
 from bittrue.dtypes import BY_CODE as DTYPE_BY_CODE
 from bittrue.dtypes import DTYPES
-from bittrue.errors import DataError, FormatError, InternalError
-from bittrue.files import write_atomically
+from bittrue.errors import FormatError, InternalError
 
 MAGIC = b"BITTRUE\0"
 VERSION = 2
@@ -98,16 +96,6 @@ def to_bytes(program: Program) -> bytes:
     ends = (len(program.inputs), len(program.outputs))
     fields = (program.arena_bytes, *counts, len(code) // 4, *ends)
     return _assemble(sections, fields, len(program.vectors.rows))
-
-
-def write_program(path: str | Path, program: Program) -> None:
-    """Write a program to a file: first to a temporary one beside it, which is then renamed.
-
-    Raises:
-        DataError: if the folder cannot be written to.
-        InternalError: as `to_bytes`.
-    """
-    write_atomically(Path(path), to_bytes(program))
 
 
 def _tensor_bytes(program: Program) -> bytes:
@@ -184,22 +172,6 @@ class _File:
 
     def refuse(self, message: str, offset: int) -> NoReturn:
         raise FormatError(message, path=self.path, offset=offset, hint=_DAMAGED)
-
-
-def read_program(path: str | Path) -> Program:
-    """Return the program of a .bte file.
-
-    Raises:
-        FormatError: as `from_bytes`.
-        DataError: if the file cannot be read.
-    """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as why:
-        raise DataError(
-            f"cannot read the file: {why.strerror}", where=str(path), hint="check the path"
-        ) from why
-    return from_bytes(data, path=str(path))
 
 
 def from_bytes(data: bytes | memoryview, *, path: str = "") -> Program:

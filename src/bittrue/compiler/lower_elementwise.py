@@ -12,7 +12,6 @@ from bittrue.arith import F32, F64, QParams
 from bittrue.compiler.constants import (
     Refusal,
     check_multipliers,
-    clip_bounds,
     clip_codes,
     min_max_qparams,
 )
@@ -108,7 +107,7 @@ def f32_power(low: Lowering, x: Operand, exponent: float) -> Operand:
 
 def float_clip(low: Lowering, node: Node, y: Operand) -> Operand:
     """Return a float32 operand after the node's clip: first its low bound, then its high one."""
-    for name, bound in zip(("max", "min"), clip_bounds(node), strict=True):
+    for name, bound in zip(("max", "min"), node.clip, strict=True):
         if np.isfinite(bound):
             y = f32_binary(low, name, y, f32_scalar(low, bound, len(y.shape)))
     return y

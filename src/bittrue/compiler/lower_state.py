@@ -23,6 +23,7 @@ from bittrue.compiler.verify_program import DIM_MAX
 from bittrue.dtypes import name_of
 from bittrue.errors import InternalError
 from bittrue.graph.model import Node, Shape, Value
+from bittrue.graph.names import fresh
 from bittrue.quant.model import QuantizedGraph
 
 Perm = tuple[int, ...]
@@ -207,7 +208,7 @@ class Lowering:
         if key not in self._known:
             self._known[key] = len(self.tensors)
             self.constants[len(self.buffers)] = data
-            name = self._unique(f"{self._node.name}/{role}")
+            name = fresh(f"{self._node.name}/{role}", self._taken, ".")
             self.tensors.append(Tensor(name, name_of(dense), dense.shape, len(self.buffers)))
             self.buffers.append(Buffer(dense.nbytes, True))
         return self._known[key]
@@ -224,16 +225,8 @@ class Lowering:
     def _append(self, dtype: str, shape: Shape, buffer: int, qparams: QParams | None) -> None:
         scale = () if qparams is None else tuple(float(item) for item in qparams.scale)
         zero = 0 if qparams is None else qparams.zero_point
-        name = self._unique(f"{self._node.name}/step")
+        name = fresh(f"{self._node.name}/step", self._taken, ".")
         self.tensors.append(Tensor(name, dtype, shape, buffer, (), scale, zero))
-
-    def _unique(self, wanted: str) -> str:
-        name, number = wanted, 1
-        while name in self._taken:
-            number += 1
-            name = f"{wanted}.{number}"
-        self._taken.add(name)
-        return name
 
     @staticmethod
     def _check_shape(shape: Shape) -> None:
@@ -434,7 +427,7 @@ class Lowering:
         else:
             made = self.view(held, held.shape, order)
         if made.tensor != held.tensor:
-            hidden = self._unique(f"{name}/physical")
+            hidden = fresh(f"{name}/physical", self._taken, ".")
             self.tensors[held.tensor] = replace(row, name=hidden, perm=(), origin=())
             self._rename(made, value)
         taken.add(self.tensors[made.tensor].buffer)

@@ -17,6 +17,7 @@ from bittrue.engines.runner import RunResult, check_inputs, contract_of
 from bittrue.errors import DataError, InternalError, ModelError, UsageError
 from bittrue.graph.model import Graph
 from bittrue.graph.reference import run_reference
+from bittrue.packages import require
 from bittrue.settings import get_count
 from bittrue.suggest import did_you_mean
 
@@ -215,12 +216,9 @@ def open_session(model: bytes, threads: int) -> InferenceSession:
         UsageError: if onnxruntime is not installed.
         InternalError: if it refuses the model.
     """
-    try:
-        import onnxruntime as ort
-    except ImportError as why:
-        raise UsageError(
-            "onnxruntime is not installed", hint='pip install "bittrue[tools]"'
-        ) from why
+    require("onnxruntime", "tools")
+    import onnxruntime as ort
+
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     # Its int8 kernels saturate on some CPUs: quantise and dequantise must stay two nodes.

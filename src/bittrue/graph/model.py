@@ -8,6 +8,7 @@ lie in memory.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -16,6 +17,8 @@ import numpy as np
 
 Attr = bool | int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
 Shape = tuple[int, ...]
+#: The bounds of an operation without a fused activation.
+NO_CLIP = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,29 @@ class Node:
             raise TypeError(f"attribute {name!r} of {self.name!r} is {value!r}, not a number")
         return float(value)
 
+    def numbers(self, name: str) -> tuple[float, ...]:
+        """Return an attribute that is a list of numbers."""
+        value = self.attrs[name]
+        if not isinstance(value, tuple):
+            raise TypeError(f"attribute {name!r} of {self.name!r} is {value!r}, not a list")
+        return tuple(float(item) for item in value)
+
+    def flag(self, name: str) -> bool:
+        """Return an attribute that is true or false."""
+        return bool(self.integer(name))
+
+    @property
+    def clip(self) -> tuple[float, float]:
+        """The activation fused into the operation, applied last; NO_CLIP where there is none."""
+        if "clip" not in self.attrs:
+            return NO_CLIP
+        low, high = self.numbers("clip")
+        return low, high
+
+    def input(self, index: int) -> str:
+        """Return the name of an input; empty where it is left out."""
+        return self.inputs[index] if index < len(self.inputs) else ""
+
     def text(self, name: str) -> str:
         """Return an attribute that is a text."""
         value = self.attrs[name]
@@ -118,9 +144,9 @@ class Graph:
                     found[name].append(node)
         return found
 
-    def with_nodes(self, nodes: Iterable[Node], **changes: object) -> Graph:
+    def with_nodes(self, nodes: Iterable[Node]) -> Graph:
         """Return this graph with other nodes, and the values and constants still in use."""
-        graph = replace(self, nodes=tuple(nodes), **changes)  # type: ignore[arg-type]
+        graph = replace(self, nodes=tuple(nodes))
         used = set(graph.inputs) | set(graph.outputs)
         for node in graph.nodes:
             used.update(node.inputs)

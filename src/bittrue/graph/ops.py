@@ -14,7 +14,7 @@ import numpy as np
 
 from bittrue.dtypes import DTYPES
 from bittrue.errors import ModelError
-from bittrue.graph.model import Attr, frozen_attrs
+from bittrue.graph.model import NO_CLIP, Attr, frozen_attrs
 
 #: The kinds of an attribute's value: int, float, bool, str, and tuples of ints and of floats.
 KINDS = ("integer", "number", "flag", "text", "integers", "numbers")
@@ -73,8 +73,6 @@ class Op:
         """Return the row of an attribute, None where the operator has no such attribute."""
         return next((row for row in self.attrs if row.name == name), None)
 
-
-NO_CLIP = (-math.inf, math.inf)
 
 _CLIP = Attribute("clip", "numbers", NO_CLIP, length=2)
 _STRIDES = Attribute("strides", "integers", least=1)

@@ -39,8 +39,7 @@ def optional(arrays: Arrays, index: int) -> np.ndarray | None:
 
 def clipped(node: Node, y: np.ndarray) -> np.ndarray:
     """Return y within the node's `clip` attribute, in y's dtype."""
-    low, high = (float(bound) for bound in node.attrs["clip"])  # type: ignore[union-attr]
-    return clip(y, low, high)
+    return clip(y, *node.clip)
 
 
 def clip(y: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -9,8 +9,8 @@ import numpy as np
 
 from bittrue.dtypes import DTYPES
 from bittrue.errors import FormatError, ModelError
-from bittrue.graph.model import Attr, Graph, Node, Shape, Value
-from bittrue.graph.ops import NO_CLIP, OPS, complete_attrs
+from bittrue.graph.model import NO_CLIP, Attr, Graph, Node, Shape, Value
+from bittrue.graph.ops import OPS, complete_attrs
 from bittrue.graph.verify import broken_promises
 
 GRAPH_FORMAT = 1

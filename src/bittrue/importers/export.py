@@ -245,7 +245,7 @@ class Writer:
     def add(self, node: Node) -> None:
         """Write one canonical node, its fused activation, and its points."""
         raw = [self.fresh(f"{name}/real") if name in self.points else name for name in node.outputs]
-        low, high = _clip_of(node)
+        low, high = node.clip
         clipped = (low, high) != (-math.inf, math.inf)
         outputs = [self.fresh(f"{raw[0]}/unclipped")] if clipped else raw
         inputs = [self.reads.get(name, name) for name in node.inputs]
@@ -282,14 +282,6 @@ class Writer:
 def _plain(value: object) -> object:
     """Return an attribute as ONNX takes it: flags are whole numbers."""
     return int(value) if isinstance(value, bool) else value
-
-
-def _clip_of(node: Node) -> tuple[float, float]:
-    clip = node.attrs.get("clip")
-    if not isinstance(clip, tuple):
-        return -math.inf, math.inf
-    low, high = clip
-    return float(low), float(high)
 
 
 # --- one function for each operator whose ONNX form differs --------------------------------------

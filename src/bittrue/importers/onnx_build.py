@@ -15,6 +15,7 @@ import numpy as np
 from bittrue.dtypes import nbytes
 from bittrue.errors import ModelError
 from bittrue.graph.model import Graph, Node, Shape, Value
+from bittrue.graph.names import fresh
 from bittrue.graph.ops import complete_attrs
 from bittrue.graph.reference import run_node
 from bittrue.graph.shapes import infer_values
@@ -71,12 +72,7 @@ class Builder:
 
     def fresh(self, base: str) -> str:
         """Return a new name that starts with `base`."""
-        name, count = base, 1
-        while name in self.taken:
-            count += 1
-            name = f"{base}_{count}"
-        self.taken.add(name)
-        return name
+        return fresh(base, self.taken)
 
     def graph(self, name: str, inputs: Sequence[str], outputs: Sequence[str]) -> Graph:
         """Return the finished graph: outputs under their own names, only what they need.

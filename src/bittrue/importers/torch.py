@@ -23,6 +23,7 @@ from bittrue.importers.foreign import FACTORY_HINT, refuse_others
 from bittrue.importers.onnx import import_onnx
 from bittrue.importers.torch_export import chosen_opset, export
 from bittrue.importers.torch_weights import load_weights, put_weights
+from bittrue.packages import require
 from bittrue.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def export_torch(
         ModelError: if the weights do not fit.
         UnsupportedError: if PyTorch cannot export the network.
     """
-    _require_torch()
+    require("torch", "torch")
     written = chosen_opset(exporter, opset)
     if not input_shapes:
         raise UsageError(
@@ -111,16 +112,11 @@ def load_network(spec: str, *, weights: str | os.PathLike[str] | None = None) ->
         UsageError: if torch is missing, or spec is wrong.
         ModelError: if the weights do not fit.
     """
-    _require_torch()
+    require("torch", "torch")
     network = build(spec)
     if weights is not None:
         put_weights(network, load_weights(weights), os.fspath(weights))
     return network.eval()
-
-
-def _require_torch() -> None:
-    if importlib.util.find_spec("torch") is None:
-        raise UsageError("torch is not installed", hint='pip install "bittrue[torch]"')
 
 
 def _first_argument(network: Module) -> str:

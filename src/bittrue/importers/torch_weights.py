@@ -5,7 +5,6 @@ What cannot be read without executing it is refused.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import pickle
 import warnings
@@ -14,8 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bittrue.errors import ModelError, UsageError
+from bittrue.errors import ModelError
 from bittrue.importers.foreign import TORCH_MODULE_HINT, is_onnx, is_safetensors
+from bittrue.packages import require
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,10 +58,7 @@ def load_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 
 
 def _load_safetensors(where: str) -> dict[str, Tensor]:
-    if importlib.util.find_spec("safetensors") is None:
-        raise UsageError(
-            "safetensors is not installed", where=where, hint="pip install safetensors"
-        )
+    require("safetensors", "tools", where=where)
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from bittrue.graph.model import Graph, Node
-from bittrue.graph.ops import NO_CLIP
+from bittrue.graph.model import NO_CLIP, Graph, Node
 from bittrue.passes.draft import Draft, make, rewrite
 
 F64 = NDArray[np.float64]
@@ -53,15 +52,7 @@ def affine_of(draft: Draft, node: Node) -> Affine | None:
     left = b is None
     number = np.asarray(a if left else b, np.float64)
     pair = _MAPS[node.op](number, left)
-    return None if pair is None else Affine(x, *pair, clip=clip_of(node))
-
-
-def clip_of(node: Node) -> tuple[float, float]:
-    """Return a node's fused clip."""
-    bounds = node.attrs["clip"]
-    if not isinstance(bounds, tuple):
-        raise TypeError(f"clip of {node.name!r} is {bounds!r}, not two numbers")
-    return float(bounds[0]), float(bounds[1])
+    return None if pair is None else Affine(x, *pair, clip=node.clip)
 
 
 Pair = tuple[F64, F64]
@@ -160,7 +151,7 @@ def fold_after(draft: Draft, node: Node, affine: Affine) -> bool:
         bias * factor + offset if biased else None,
         inner if _has(maker, 3) else None,
     )
-    if parts is None or clip_of(maker) != NO_CLIP:
+    if parts is None or maker.clip != NO_CLIP:
         return False
     _put(draft, maker, node, (maker, node), parts, affine.clip)
     return True
@@ -188,7 +179,7 @@ def fold_before(draft: Draft, node: Node, affine: Affine) -> bool:
     for carrier in carriers:
         source = _carry(draft, carrier, source)
     reader_of_source = replace(reader, inputs=(source, *reader.inputs[1:]))
-    _put(draft, reader_of_source, reader, (reader, node), parts, clip_of(reader))
+    _put(draft, reader_of_source, reader, (reader, node), parts, reader.clip)
     return True
 
 

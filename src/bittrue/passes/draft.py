@@ -11,6 +11,7 @@ import numpy as np
 from bittrue.dtypes import name_of
 from bittrue.errors import InternalError
 from bittrue.graph.model import Attr, Graph, Node, Shape, Value, frozen_attrs
+from bittrue.graph.names import fresh
 
 Rule = Callable[["Draft", Node], bool]
 
@@ -172,12 +173,7 @@ class Draft:
 
     def fresh(self, name: str) -> str:
         """Return a name that no node or value has: this one, or this one with a number."""
-        found, count = name, 1
-        while found in self._taken:
-            count += 1
-            found = f"{name}_{count}"
-        self._taken.add(found)
-        return found
+        return fresh(name, self._taken)
 
     def new_value(self, name: str, dtype: str, shape: Shape, origin: tuple[str, ...] = ()) -> str:
         """Enter a value and return its name, made unique."""
@@ -204,10 +200,10 @@ class Draft:
     def finish(self) -> Graph:
         """Return the graph as it is now, with the values and constants still in use."""
         nodes = self.in_order()
-        values, constants = self.values, self.constants
-        return replace(self._graph, inputs=self.inputs).with_nodes(
-            nodes, values=values, constants=constants
+        graph = replace(
+            self._graph, inputs=self.inputs, values=self.values, constants=self.constants
         )
+        return graph.with_nodes(nodes)
 
     # --- book-keeping -------------------------------------------------------------------------
 

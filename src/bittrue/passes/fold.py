@@ -7,10 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 from bittrue.dtypes import nbytes
-from bittrue.graph.model import Attr, Graph, Node
-from bittrue.graph.ops import NO_CLIP
+from bittrue.graph.model import NO_CLIP, Attr, Graph, Node
 from bittrue.graph.reference import run_node
-from bittrue.passes.affine import along, clip_of
+from bittrue.passes.affine import along
 from bittrue.passes.draft import Draft, make, rewrite
 
 #: A result larger than this stays a node: the file would grow more than the network gets faster.
@@ -123,7 +122,7 @@ def _never_negative(draft: Draft, value: str) -> bool:
         return False
     if maker.op == "Clip":
         return maker.number("min") >= 0
-    return maker.op in NOT_NEGATIVE or ("clip" in maker.attrs and clip_of(maker)[0] >= 0)
+    return maker.op in NOT_NEGATIVE or ("clip" in maker.attrs and maker.clip[0] >= 0)
 
 
 _PADDED: dict[str, Callable[[Draft, Node, Node], More]] = {

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bittrue.graph.model import Graph, Node
-from bittrue.graph.ops import NO_CLIP
+from bittrue.graph.model import NO_CLIP, Graph, Node
 from bittrue.graph.pointwise import MAX_WORDS, clip_expr, constant, unary_expr
-from bittrue.passes.affine import affine_of, clip_of
+from bittrue.passes.affine import affine_of
 from bittrue.passes.draft import Draft, make, rewrite
 
 #: Operators with a clip attribute.
@@ -45,7 +44,7 @@ def _fuse_clip(draft: Draft, node: Node) -> bool:
         return False
     if limits is None or draft.values[node.outputs[0]].dtype != "float32":
         return False
-    clip = tuple(_clipped(bound, limits) for bound in clip_of(maker))
+    clip = tuple(_clipped(bound, limits) for bound in maker.clip)
     attrs = {**maker.attrs, "clip": clip}
     new = make(maker.name, maker.op, maker.inputs, node.outputs, attrs)
     draft.replace([maker, node], [new])
@@ -115,7 +114,7 @@ def _fuse(graph: Graph, *, lone_affine: bool) -> Graph:
 
 def _only_affine(draft: Draft, node: Node) -> bool:
     affine = affine_of(draft, node)
-    return affine is not None and clip_of(node) == NO_CLIP
+    return affine is not None and node.clip == NO_CLIP
 
 
 def _greatest_tree(draft: Draft, sink: Node, place: dict[str, int]) -> Tree | None:
@@ -192,7 +191,7 @@ def _template(node: Node) -> str:
     binary = BINARY_EXPR.get(node.op)
     if binary is None:
         return " ".join("a" if word == "x" else word for word in (_unary(node) or "x").split())
-    clip = clip_of(node) if "clip" in node.attrs else NO_CLIP
+    clip = node.clip if "clip" in node.attrs else NO_CLIP
     return binary + clip_expr(*clip).removeprefix("x")
 
 

@@ -8,8 +8,7 @@ import numpy as np
 
 from bittrue.contract.preprocess import Preprocess, affine
 from bittrue.errors import UsageError
-from bittrue.graph.model import Attr, Graph, Node, Value
-from bittrue.graph.ops import NO_CLIP
+from bittrue.graph.model import NO_CLIP, Attr, Graph, Node, Value
 from bittrue.passes.draft import Draft, make
 
 

@@ -6,8 +6,7 @@ from collections.abc import Callable, Hashable
 
 import numpy as np
 
-from bittrue.graph.model import Attr, Graph, Node
-from bittrue.graph.ops import NO_CLIP
+from bittrue.graph.model import NO_CLIP, Attr, Graph, Node
 from bittrue.passes.draft import Draft, make, rewrite
 
 #: Constants up to this many elements are equal for `share_duplicates` when their bytes are.
