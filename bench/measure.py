@@ -17,12 +17,13 @@ from bench.cases import Case
 from bench.data import Counts, Data
 from bench.tasks.figure import Figure, Outputs
 from bittrue import chain
-from bittrue.archive import Network
 from bittrue.engines.program_runner import ProgramRunner
 from bittrue.errors import Error, InternalError
+from bittrue.inputs import adapt
+from bittrue.network import Network
 from bittrue.parity.compare import Comparison, compare, make_side
 from bittrue.session import Session
-from bittrue.stages import Subject, adapt, open_runner
+from bittrue.stages import Subject, open_runner
 
 TIMED_RUNS = 11
 #: Letters of a reason that are kept: a refusal lists every node.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from bittrue.archive import Network, open_archive, save_archive
+    from bittrue.archive import open_archive, save_archive
     from bittrue.chain import build, compile, import_model, optimize, quantize
     from bittrue.contract.buffers import check_buffers as check
     from bittrue.contract.preprocess import Preprocess, load_preprocess
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         UnsupportedError,
         UsageError,
     )
+    from bittrue.network import Network
     from bittrue.parity.compare import compare, make_side
     from bittrue.session import Session
     from bittrue.stages import open_runner, open_subject
@@ -43,7 +44,7 @@ _PUBLIC: dict[str, tuple[str, str]] = {
     "quantize": ("bittrue.chain", "quantize"),
     "compile": ("bittrue.chain", "compile"),
     "build": ("bittrue.chain", "build"),
-    "Network": ("bittrue.archive", "Network"),
+    "Network": ("bittrue.network", "Network"),
     "open_archive": ("bittrue.archive", "open_archive"),
     "save_archive": ("bittrue.archive", "save_archive"),
     "open_subject": ("bittrue.stages", "open_subject"),

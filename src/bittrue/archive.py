@@ -12,14 +12,13 @@ import json
 import struct
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from bittrue.arith import QParams
 from bittrue.contract.preprocess import (
-    Preprocess,
     preprocess_from_json,
     preprocess_to_json,
 )
@@ -28,8 +27,9 @@ from bittrue.files import read_bytes, write_atomically
 from bittrue.graph.model import Graph
 from bittrue.graph.text import graph_from_json, graph_to_json
 from bittrue.json_values import as_list, as_object
+from bittrue.network import Network, Source
 from bittrue.packages import require
-from bittrue.passes.history import History, history_from_json, history_to_json
+from bittrue.passes.history import history_from_json, history_to_json
 from bittrue.quant.model import QuantizedGraph, WeightCodes
 
 ARCHIVE_FORMAT = 1
@@ -47,62 +47,6 @@ MEMBERS = frozenset(
     }
 )
 MAX_MANIFEST = 64 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """The file that the network came from.
-
-    Args:
-        name: Its file name, for messages.
-        sha256: Of its bytes, in hex.
-        kind: "onnx", or "torch" where `onnx` was exported from a PyTorch module.
-        onnx: The network as ONNX, so that the `source` stage can be run from the archive alone.
-    """
-
-    name: str
-    sha256: str
-    kind: str
-    onnx: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """One network at every stage that it has reached.
-
-    Args:
-        name: The network's name.
-        source: Where it came from.
-        native: The graph as imported.
-        preprocess: By input name: what turns a picture into that input.
-        optimized: The graph after the float passes; None before `optimize`.
-        history: What the passes did; None before `optimize`.
-        quantized: The graph with its codes; None before `quantize`.
-        executable: The bytes of the .bte file; None before `compile`.
-        provenance: Versions and settings of each step, plain JSON values.
-    """
-
-    name: str
-    source: Source
-    native: Graph
-    preprocess: Mapping[str, Preprocess] = field(default_factory=dict)
-    optimized: Graph | None = None
-    history: History | None = None
-    quantized: QuantizedGraph | None = None
-    executable: bytes | None = None
-    provenance: Mapping[str, object] = field(default_factory=dict)
-
-    @property
-    def stages(self) -> tuple[str, ...]:
-        """The stages that can be run, in the order of the ladder."""
-        found = ["source", "native"]
-        if self.optimized is not None:
-            found.append("fp_optimized")
-        if self.quantized is not None:
-            found.append("quantized")
-        if self.executable is not None:
-            found += ["bit_true", "compiled"]
-        return tuple(found)
 
 
 def sha256(data: bytes) -> str:

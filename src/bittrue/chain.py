@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from bittrue import __version__
-from bittrue.archive import Network, Source, sha256
+from bittrue.archive import sha256
 from bittrue.contract.preprocess import (
     Preprocess,
     load_preprocess,
@@ -26,10 +26,12 @@ from bittrue.contract.tensor import Contract
 from bittrue.engines.runner import Runner
 from bittrue.errors import Error, UnsupportedError, UsageError
 from bittrue.graph.model import Graph
+from bittrue.inputs import adapt
+from bittrue.network import Network, Source
 from bittrue.passes.history import history_to_json
 from bittrue.quant.calibrate import Run, Sample, samples_from
 from bittrue.quant.model import QuantizedGraph
-from bittrue.stages import adapt, stage_contract, stage_graph
+from bittrue.stages import stage_contract, stage_graph
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,9 @@ from bittrue.compiler.fileformat import from_bytes
 from bittrue.compiler.program import Program
 from bittrue.contract.tensor import Contract
 from bittrue.engines.native import Engine
-from bittrue.engines.program_runner import ProgramRunner, accept
+from bittrue.engines.program_runner import ProgramRunner
 from bittrue.files import read_bytes
+from bittrue.inputs import accept
 
 
 class Session:

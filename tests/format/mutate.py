@@ -33,8 +33,8 @@ from bittrue.compiler.fileformat import from_bytes, to_bytes
 from bittrue.contract.preprocess import Preprocess, load_preprocess
 from bittrue.errors import Error
 from bittrue.importers.onnx import import_onnx
+from bittrue.inputs import read_input
 from bittrue.quant.calibrate import samples_from
-from bittrue.stages import read_input
 from tests.format.programs import small_program
 from tests.kernels.hostile import SECTION_TABLE, SECTIONS, mended
 from tests.unit.networks import TOML, tiny, tiny_onnx

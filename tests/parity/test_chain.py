@@ -22,10 +22,11 @@ from bittrue.engines.emulate import Emulator
 from bittrue.engines.native import Engine
 from bittrue.errors import DataError, UsageError
 from bittrue.fetch import fetch
+from bittrue.network import LADDER
 from bittrue.parity.compare import compare, make_side
 from bittrue.report.changes import changes_of
 from bittrue.settings import ISAS
-from bittrue.stages import LADDER, Subject
+from bittrue.stages import Subject
 
 #: As the network's own package prepares a line of text.
 PREPROCESS = Preprocess(

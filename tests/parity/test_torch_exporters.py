@@ -19,7 +19,6 @@ import onnx
 import pytest
 
 from bittrue import chain
-from bittrue.archive import Network, Source
 from bittrue.compiler.fileformat import from_bytes
 from bittrue.compiler.program import Program
 from bittrue.engines.float_ import FloatRunner
@@ -27,8 +26,10 @@ from bittrue.fetch import fetch
 from bittrue.graph.model import Graph
 from bittrue.graph.verify import verify
 from bittrue.importers.onnx import import_onnx
+from bittrue.inputs import adapt
+from bittrue.network import Network, Source
 from bittrue.passes.pipeline import optimize
-from bittrue.stages import Subject, adapt, open_runner
+from bittrue.stages import Subject, open_runner
 
 torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
 pytest.importorskip("onnxscript", reason="the dynamo exporter needs onnxscript")

@@ -11,8 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from bittrue import chain
-from bittrue.archive import Network
 from bittrue.contract.preprocess import Preprocess
+from bittrue.network import Network
 from bittrue.stages import Subject
 
 SIDE = 16

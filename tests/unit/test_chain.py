@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from bittrue import chain
-from bittrue.archive import Network, Source
 from bittrue.contract.preprocess import normalise
 from bittrue.errors import DataError, FormatError, UnsupportedError, UsageError
 from bittrue.importers.onnx import import_onnx
+from bittrue.network import Network, Source
 from tests.unit.networks import PREPROCESS, TOML, pixels, tiny, write_inputs, write_onnx
 from tests.unit.onnx_models import N, floats, model
 

@@ -10,19 +10,13 @@ import numpy as np
 import pytest
 
 from bittrue.engines.runner import Runner, RunResult
+from bittrue.network import LADDER
 from bittrue.parity import compare as module
-from bittrue.parity.compare import (
-    EXACT_BOUND,
-    FLOAT_BOUND,
-    Bound,
-    Comparison,
-    Side,
-    compare,
-    default_bound,
-    make_side,
-)
+from bittrue.parity.bounds import EXACT_BOUND, FLOAT_BOUND, Bound, default_bound
+from bittrue.parity.compare import Comparison, Side, compare, make_side
+from bittrue.parity.tensors import tensors_by_origin
 from bittrue.report.comparison import comparison_json, comparison_text
-from bittrue.stages import LADDER, open_runner
+from bittrue.stages import open_runner
 from tests.golden import check_golden
 from tests.unit.networks import pixels, subject
 
@@ -111,7 +105,7 @@ def test_minus_zero_for_zero_is_not_the_same_bits() -> None:
 
 
 def test_an_inner_tensor_decides_only_under_an_exact_bound() -> None:
-    name = module.tensors_by_origin(subject(), "native")["r1"]
+    name = tensors_by_origin(subject(), "native")["r1"].name
     spoilt = side("native", taps={name: lambda a: a + 1})
     loose = compare(side("native"), spoilt, bound=FLOAT_BOUND)
     exact = compare(side("native"), spoilt, bound=EXACT_BOUND)

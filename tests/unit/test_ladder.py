@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 
+from bittrue.network import LADDER
 from bittrue.parity.ladder import climb
 from bittrue.report.ladder import ladder_text
-from bittrue.stages import LADDER
 from tests.unit.networks import pixels, subject
 
 

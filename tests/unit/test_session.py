@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from bittrue.compiler.fileformat import to_bytes
-from bittrue.engines.program_runner import accept
 from bittrue.errors import DataError, FormatError, UsageError
+from bittrue.inputs import accept
 from bittrue.session import Session
 from tests.golden import check_golden
 from tests.unit.networks import pixels, subject, tiny

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from bittrue import chain
-from bittrue.archive import Network, archive_bytes, open_archive
+from bittrue.archive import archive_bytes, open_archive
 from bittrue.cli.options import (
     check_output,
     json_option,
@@ -25,14 +25,13 @@ from bittrue.compiler.fileformat import from_bytes
 from bittrue.compiler.vectors import VECTORS_MAX
 from bittrue.errors import UsageError
 from bittrue.files import write_atomically
+from bittrue.network import PROGRAM_STAGES, Network
 from bittrue.report.contracts import contract_text
 from bittrue.report.tables import size
 from bittrue.stages import stage_contract
 
 Command = TypeVar("Command", bound=Callable[..., object])
 SCHEMA = "bittrue.network/1"
-#: The stages that an executable alone can run.
-EXECUTED = ("bit_true", "compiled")
 
 
 def source_options(command: Command) -> Command:
@@ -339,7 +338,7 @@ def _write(network: Network, *paths: Path, as_json: bool) -> None:
         emit_json(SCHEMA, {"name": network.name, "stages": stages, "files": rows})
         return
     for path, data in files:
-        holds = EXECUTED if path.suffix.lower() == ".bte" else stages
+        holds = PROGRAM_STAGES if path.suffix.lower() == ".bte" else stages
         say(f"wrote {path} ({size(len(data))}): {network.name}, stages {', '.join(holds)}")
     if network.executable is not None:
         say(contract_text(from_bytes(network.executable).contract))

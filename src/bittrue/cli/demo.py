@@ -12,13 +12,14 @@ import numpy as np
 from PIL import Image
 
 from bittrue import chain
-from bittrue.archive import Network, archive_bytes
+from bittrue.archive import archive_bytes
 from bittrue.cli.captions import with_captions
 from bittrue.cli.output import note, progress, say, step
 from bittrue.contract.preprocess import Preprocess, raw_pixels
 from bittrue.errors import DataError, UsageError
 from bittrue.fetch import ITEMS, fetch
 from bittrue.files import write_atomically
+from bittrue.network import Network
 from bittrue.parity.compare import Comparison
 from bittrue.parity.ladder import Ladder, climb
 from bittrue.report.contracts import contract_text

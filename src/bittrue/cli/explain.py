@@ -9,15 +9,13 @@ import click
 from bittrue.cli.options import check_output, json_option
 from bittrue.cli.output import emit_json, say
 from bittrue.compiler.plan import proof, proof_text
-from bittrue.errors import UsageError
 from bittrue.files import write_atomically
-from bittrue.passes.history import History, history_from_json
 from bittrue.report.changes import SCHEMA as CHANGES_SCHEMA
 from bittrue.report.changes import changes_json, changes_of, changes_text
 from bittrue.report.changes_svg import changes_svg
 from bittrue.report.inspection import SCHEMA as INSPECT_SCHEMA
 from bittrue.report.inspection import inspection_json, inspection_text
-from bittrue.stages import Subject, open_subject
+from bittrue.stages import open_subject
 
 
 @click.command()
@@ -54,7 +52,7 @@ def changes(file: str, svg: Path | None, with_proof: bool, as_json: bool) -> Non
         check_output(svg, ".svg")
     subject = open_subject(file)
     program = subject.program()
-    found = changes_of(program, _history(subject))
+    found = changes_of(program, subject.history)
     if svg is not None:
         write_atomically(svg, changes_svg(found, program).encode())
     if as_json:
@@ -65,17 +63,3 @@ def changes(file: str, svg: Path | None, with_proof: bool, as_json: bool) -> Non
         say(proof_text(proof(program)))
     if svg is not None:
         say(f"wrote {svg}")
-
-
-def _history(subject: Subject) -> History:
-    """Return what the float passes did, from the archive or from the executable's provenance."""
-    if subject.network is not None and subject.network.history is not None:
-        return subject.network.history
-    data = subject.program().provenance.get("history")
-    if data is None:
-        raise UsageError(
-            "the executable does not say what became of the source's layers",
-            where=subject.path,
-            hint="compile it again with this version of bittrue, or give the archive",
-        )
-    return history_from_json(data, path=subject.path)

@@ -17,21 +17,19 @@ from bittrue.contract.buffers import check_buffers
 from bittrue.contract.picture import PICTURES
 from bittrue.errors import DataError, UsageError
 from bittrue.files import write_atomically
-from bittrue.parity.compare import Bound, make_side
+from bittrue.inputs import RAW_BYTES, adapt, in_domain, read_input
+from bittrue.parity.bounds import Bound
 from bittrue.parity.compare import compare as compare_sides
+from bittrue.parity.compare import make_side
 from bittrue.report.comparison import SCHEMA as COMPARE_SCHEMA
 from bittrue.report.comparison import comparison_json, comparison_text
 from bittrue.report.contracts import contract_text
 from bittrue.report.tables import shape, table
 from bittrue.settings import ISAS
 from bittrue.stages import (
-    RAW_BYTES,
-    adapt,
     contract_of_stage,
-    in_domain,
     open_runner,
     open_subject,
-    read_input,
     split_reference,
 )
 

@@ -148,6 +148,13 @@ def affine(preprocess: Preprocess) -> tuple[F64, F64]:
     return mean / preprocess.scale, preprocess.scale / std
 
 
+def normalised_range(preprocess: Preprocess) -> tuple[float, float]:
+    """Return the least and greatest value that normalised pixels can have, over all channels."""
+    offset, factor = affine(preprocess)
+    ends = np.concatenate([(0.0 - offset) * factor, (255.0 - offset) * factor])
+    return float(ends.min()), float(ends.max())
+
+
 # --- geometry --------------------------------------------------------------------------------
 
 

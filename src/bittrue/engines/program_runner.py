@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -10,13 +9,10 @@ import numpy as np
 
 from bittrue import arith
 from bittrue.compiler.program import Program, Tensor
-from bittrue.contract.buffers import check_buffers, raise_on_error
-from bittrue.contract.tensor import Contract, TensorContract
+from bittrue.contract.tensor import Contract
 from bittrue.engines.runner import RunResult
 from bittrue.errors import UsageError
 from bittrue.suggest import did_you_mean
-
-log = logging.getLogger(__name__)
 
 
 class Machine(Protocol):
@@ -103,35 +99,3 @@ def _value(row: Tensor, array: np.ndarray, codes: bool) -> np.ndarray:
         # Channels are logical axis 1, wherever they lie in memory.
         scale = scale.reshape([-1 if axis == 1 else 1 for axis in range(logical.ndim)])
     return arith.dequantize(np.ascontiguousarray(logical), scale, row.zero_point)
-
-
-def accept(
-    contract: Contract, given: np.ndarray | Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    """Check buffers against a contract, log what only looks wrong, and return them ready to run.
-
-    Args:
-        contract: Of what is to run.
-        given: By input name; or one array, where the network has one input.
-
-    Returns:
-        By input name: C-contiguous, of the contract's dtype and shape; floats became codes where
-        the input has a scale.
-
-    Raises:
-        DataError: if a buffer does not fit; holds every finding.
-    """
-    findings = check_buffers(contract, given)
-    raise_on_error(findings)
-    for finding in findings:
-        log.warning("%s", finding)
-    arrays = {contract.inputs[0].name: given} if isinstance(given, np.ndarray) else given
-    return {row.name: _to_codes(row, arrays[row.name]) for row in contract.inputs}
-
-
-def _to_codes(row: TensorContract, array: np.ndarray) -> np.ndarray:
-    """Return an accepted buffer in the contract's dtype: as it is, or floats as codes."""
-    if array.dtype.name == row.dtype or row.scale is None:
-        return np.ascontiguousarray(array)
-    scale = np.array([row.scale], np.float32)
-    return arith.quantize(array.astype(np.float32), scale, row.zero_point)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,64 +10,15 @@ import numpy as np
 from bittrue.contract.tensor import TensorContract
 from bittrue.engines.runner import Runner
 from bittrue.errors import DataError
+from bittrue.inputs import adapt
+from bittrue.parity.bounds import Bound, default_bound
 from bittrue.parity.metrics import Difference, difference
-from bittrue.stages import LADDER, Subject, adapt, open_runner, tensor_elements, tensors_by_origin
+from bittrue.parity.tensors import Tapped, tensors_by_origin
+from bittrue.stages import Subject, open_runner
 
-FLOAT_STAGES = ("source", "native", "fp_optimized")
 #: Tensors fetched in one run take at most this many bytes as float32 (or are one tensor): each run
 #: repeats the whole network, and all of its tensors at once could be many gigabytes.
 TAP_BYTES = 2**28
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """What still counts as the same.
-
-    Args:
-        relative: Greatest absolute difference over the greatest absolute reference value.
-        sqnr_db: Least signal to noise ratio.
-        exact: Whether every element and code must be equal.
-        why: Where the bound comes from, for the report.
-    """
-
-    relative: float | None = None
-    sqnr_db: float | None = None
-    exact: bool = False
-    why: str = ""
-
-    def holds(self, d: Difference) -> bool:
-        """Return whether a difference is within the bound."""
-        if self.exact and not d.equal:
-            return False
-        if self.relative is not None and not d.relative <= self.relative:
-            return False
-        return self.sqnr_db is None or d.sqnr_db >= self.sqnr_db
-
-    def __str__(self) -> str:
-        """The bound in words."""
-        parts = ["every bit equal"] if self.exact else []
-        if self.relative is not None:
-            parts.append(f"largest difference at most {self.relative:g} of the largest value")
-        if self.sqnr_db is not None:
-            parts.append(f"SQNR at least {self.sqnr_db:g} dB")
-        return " and ".join(parts)
-
-
-#: The default bound of an edge, by the later of its two stages and then the earlier one.
-FLOAT_BOUND = Bound(relative=1e-4, why="float passes only reorder sums")
-QUANTISED_BOUND = Bound(sqnr_db=10.0, why="8 bits a value: below 10 dB something is wrong")
-EMULATED_BOUND = Bound(sqnr_db=20.0, why="the same codes up to rounding that grows with depth")
-EXACT_BOUND = Bound(exact=True, why="the same program: the same bits")
-
-
-def default_bound(first: str, second: str) -> Bound:
-    """Return the bound of a pair of stages, whichever comes first."""
-    early, late = sorted((first, second), key=LADDER.index)
-    if late in FLOAT_STAGES:
-        return FLOAT_BOUND
-    if early in ("bit_true", "compiled") or early == late:
-        return EXACT_BOUND
-    return EMULATED_BOUND if early == "quantized" else QUANTISED_BOUND
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +116,10 @@ def compare(a: Side, b: Side, *, bound: Bound | None = None, inner: bool = True)
     left = tensors_by_origin(a.subject, a.stage) if inner else {}
     right = tensors_by_origin(b.subject, b.stage) if inner else {}
     # In the order in which b makes them, each of b's tensors once.
-    pairs = list({right[key]: (key, left[key]) for key in right if key in left}.items())
-    unmatched = len(set(left.values()) - {mine for _, (_, mine) in pairs})
-    first, looked_at = _first_over(
-        a, b, limit, [(key, mine, theirs) for theirs, (key, mine) in pairs]
-    )
+    shared = {right[key]: Pair(key, left[key], right[key]) for key in right if key in left}
+    pairs = tuple(shared.values())
+    unmatched = len(set(left.values()) - {pair.mine for pair in pairs})
+    first, looked_at = _first_over(a, b, limit, pairs)
     return Comparison(a.label, b.label, limit, outputs, first, looked_at, unmatched)
 
 
@@ -221,41 +170,41 @@ def _same_codes(one: TensorContract | None, two: TensorContract) -> bool:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two tensors that equal one tensor of the source, of the reference and of the other."""
+
+    origin: str
+    mine: Tapped
+    theirs: Tapped
+
+
 def _first_over(
-    a: Side, b: Side, limit: Bound, pairs: list[tuple[str, str, str]]
+    a: Side, b: Side, limit: Bound, pairs: Sequence[Pair]
 ) -> tuple[TensorComparison | None, int]:
     """Return the first pair over the bound, and how many pairs were looked at."""
     looked_at = 0
-    for part in _parts(pairs, tensor_elements(a.subject, a.stage)):
-        mine = a.runner.run(a.feeds, [row[1] for row in part]).taps
-        theirs = b.runner.run(b.feeds, [row[2] for row in part]).taps
-        for key, left, right in part:
+    for part in _parts(pairs):
+        mine = a.runner.run(a.feeds, [pair.mine.name for pair in part]).taps
+        theirs = b.runner.run(b.feeds, [pair.theirs.name for pair in part]).taps
+        for pair in part:
             looked_at += 1
-            row = _compare_pair(key, mine[left], theirs[right], limit)
+            row = _compare_pair(pair.origin, mine[pair.mine.name], theirs[pair.theirs.name], limit)
             if not row.within:
                 return row, looked_at
     return None, looked_at
 
 
-def _parts(
-    pairs: list[tuple[str, str, str]], elements: Mapping[str, int]
-) -> Iterator[list[tuple[str, str, str]]]:
+def _parts(pairs: Sequence[Pair]) -> Iterator[list[Pair]]:
     """Yield the pairs in order, as many at once as fit into TAP_BYTES."""
-    part: list[tuple[str, str, str]] = []
+    part: list[Pair] = []
     held = 0
-    for row in pairs:
-        size = 4 * elements[row[1]]
+    for pair in pairs:
+        size = 4 * pair.mine.elements
         if part and held + size > TAP_BYTES:
             yield part
             part, held = [], 0
-        part.append(row)
+        part.append(pair)
         held += size
     if part:
         yield part
-
-
-def worst(rows: tuple[TensorComparison, ...]) -> float:
-    """Return the least SQNR of some rows in dB; -infinite if one has no figures."""
-    return min(
-        (row.difference.sqnr_db if row.difference else -math.inf for row in rows), default=-math.inf
-    )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from bittrue.archive import Network
 from bittrue.contract.preprocess import preprocess_to_json
 from bittrue.contract.tensor import Contract, contract_to_json
+from bittrue.network import Network
 from bittrue.report.contracts import contract_text, preprocess_text
 from bittrue.report.tables import size
 from bittrue.stages import Subject, contract_of_stage, stage_graph
