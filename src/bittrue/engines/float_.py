@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bittrue.contract.tensor import Contract
-from bittrue.engines.runner import RunResult, check_inputs, contract_of
-from bittrue.errors import DataError, InternalError, ModelError, UsageError
+from bittrue.engines.runner import RunResult, check_inputs, check_taps, contract_of, result_of
+from bittrue.errors import DataError, InternalError, ModelError
 from bittrue.graph.model import Graph
 from bittrue.graph.reference import run_reference
 from bittrue.packages import require
 from bittrue.settings import get_count
-from bittrue.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -41,13 +40,8 @@ class FloatRunner:
         self, graph: Graph, contract: Contract | None = None, *, threads: int | None = None
     ) -> None:
         self.graph = graph
-        self._contract = contract or contract_of(graph)
+        self.contract = contract or contract_of(graph)
         self._sessions = Sessions(self._model, threads)
-
-    @property
-    def contract(self) -> Contract:
-        """What the inputs must be, and what the outputs are."""
-        return self._contract
 
     def run(
         self, inputs: Mapping[str, np.ndarray], taps: Sequence[str] = (), *, codes: bool = False
@@ -58,13 +52,13 @@ class FloatRunner:
             DataError: if an input does not fit, or ONNX Runtime cannot compute with it.
             UsageError: if a tap is no value of the graph.
         """
-        check_inputs(self._contract, inputs)
+        check_inputs(self.contract, inputs)
         check_taps(taps, self.graph.values)
         given = {**self.graph.constants, **inputs}
         inner = tuple(sorted({name for name in taps if name not in given}))
         wanted = tuple(dict.fromkeys((*self.graph.outputs, *inner)))
         arrays = given | self._sessions.run(inner, wanted, inputs)
-        return _result(arrays, self.graph.outputs, taps)
+        return result_of(arrays, self.graph.outputs, taps)
 
     def _model(self, taps: tuple[str, ...]) -> bytes:
         from bittrue.importers.export import to_onnx
@@ -82,21 +76,16 @@ class ReferenceRunner:
 
     def __init__(self, graph: Graph, contract: Contract | None = None) -> None:
         self.graph = graph
-        self._contract = contract or contract_of(graph)
-
-    @property
-    def contract(self) -> Contract:
-        """What the inputs must be, and what the outputs are."""
-        return self._contract
+        self.contract = contract or contract_of(graph)
 
     def run(
         self, inputs: Mapping[str, np.ndarray], taps: Sequence[str] = (), *, codes: bool = False
     ) -> RunResult:
         """Return the outputs and the tapped values; see `Runner.run`."""
-        check_inputs(self._contract, inputs)
+        check_inputs(self.contract, inputs)
         check_taps(taps, self.graph.values)
         arrays = run_reference(self.graph, inputs, taps)
-        return _result(arrays, self.graph.outputs, taps)
+        return result_of(arrays, self.graph.outputs, taps)
 
 
 class OnnxRunner:
@@ -114,13 +103,8 @@ class OnnxRunner:
 
     def __init__(self, model: bytes, contract: Contract, *, threads: int | None = None) -> None:
         self._source = model
-        self._contract = contract
+        self.contract = contract
         self._sessions = Sessions(self._model, threads, refusal=ModelError)
-
-    @property
-    def contract(self) -> Contract:
-        """What the inputs must be, and what the outputs are."""
-        return self._contract
 
     def run(
         self, inputs: Mapping[str, np.ndarray], taps: Sequence[str] = (), *, codes: bool = False
@@ -132,17 +116,17 @@ class OnnxRunner:
             ModelError: if ONNX Runtime does not take the file.
             UsageError: if a tap is no tensor of the file.
         """
-        check_inputs(self._contract, inputs)
-        outputs = tuple(row.name for row in self._contract.outputs)
+        check_inputs(self.contract, inputs)
+        outputs = tuple(row.name for row in self.contract.outputs)
         inner = tuple(sorted({name for name in taps if name not in inputs}))
         arrays = self._sessions.run(inner, tuple(dict.fromkeys((*outputs, *inner))), inputs)
-        return _result({**inputs, **arrays}, outputs, taps)
+        return result_of({**inputs, **arrays}, outputs, taps)
 
     def _model(self, taps: tuple[str, ...]) -> bytes:
         from bittrue.importers.export import part_of
 
-        outputs = dict.fromkeys((*(row.name for row in self._contract.outputs), *taps))
-        inputs = {row.name: row.shape for row in self._contract.inputs}
+        outputs = dict.fromkeys((*(row.name for row in self.contract.outputs), *taps))
+        inputs = {row.name: row.shape for row in self.contract.inputs}
         return part_of(self._source, inputs, tuple(outputs))
 
 
@@ -232,31 +216,9 @@ def open_session(model: bytes, threads: int) -> InferenceSession:
         raise InternalError(f"ONNX Runtime does not take the network: {why}") from why
 
 
-def check_taps(taps: Sequence[str], known: Mapping[str, object]) -> None:
-    """Refuse taps that are no values of the network.
-
-    Raises:
-        UsageError: if any is unknown; all are listed.
-    """
-    unknown = [name for name in taps if name not in known]
-    if unknown:
-        raise UsageError(
-            f"the network has no value {', '.join(map(repr, unknown))}",
-            hint=did_you_mean(unknown[0], list(known)),
-        )
-
-
 #: Element types that stand as float32 in every contract, by ONNX Runtime's name.
 _FLOATS = {"tensor(float16)": "float16", "tensor(double)": "float64"}
 
 
 def _converted(array: np.ndarray, dtype: str | None) -> np.ndarray:
     return array if dtype is None or array.dtype.name == dtype else array.astype(dtype)
-
-
-def _result(
-    arrays: Mapping[str, np.ndarray], outputs: Sequence[str], taps: Sequence[str]
-) -> RunResult:
-    return RunResult(
-        {name: arrays[name] for name in outputs}, {name: arrays[name] for name in taps}
-    )

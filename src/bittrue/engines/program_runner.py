@@ -9,8 +9,7 @@ import numpy as np
 
 from bittrue import arith
 from bittrue.compiler.program import Program, Tensor
-from bittrue.contract.tensor import Contract
-from bittrue.engines.runner import RunResult
+from bittrue.engines.runner import RunResult, check_inputs
 from bittrue.errors import UsageError
 from bittrue.suggest import did_you_mean
 
@@ -35,12 +34,8 @@ class ProgramRunner:
     def __init__(self, program: Program, machine: Machine) -> None:
         self.program = program
         self.machine = machine
+        self.contract = program.contract
         self._index = {row.name: index for index, row in enumerate(program.tensors)}
-
-    @property
-    def contract(self) -> Contract:
-        """What the input buffers must be, and what the output buffers are."""
-        return self.program.contract
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
@@ -62,6 +57,7 @@ class ProgramRunner:
             DataError: if an input does not fit.
             UsageError: if a tap's name is unknown.
         """
+        check_inputs(self.contract, inputs)
         outputs, tapped = self.machine.run(
             [inputs[row.name] for row in self.contract.inputs], [self._find(name) for name in taps]
         )

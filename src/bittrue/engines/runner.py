@@ -9,8 +9,9 @@ from typing import Protocol
 import numpy as np
 
 from bittrue.contract.tensor import Contract, TensorContract
-from bittrue.errors import DataError
+from bittrue.errors import DataError, UsageError
 from bittrue.graph.model import Graph
+from bittrue.suggest import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +80,26 @@ def check_inputs(contract: Contract, inputs: Mapping[str, np.ndarray]) -> None:
     if problems:
         takes = ", ".join(f"'{row.name}' {row.dtype} {list(row.shape)}" for row in contract.inputs)
         raise DataError("; ".join(problems), hint=f"the network takes {takes}")
+
+
+def check_taps(taps: Sequence[str], known: Mapping[str, object]) -> None:
+    """Refuse taps that are no values of the network.
+
+    Raises:
+        UsageError: if any is unknown; all are listed.
+    """
+    unknown = [name for name in taps if name not in known]
+    if unknown:
+        raise UsageError(
+            f"the network has no value {', '.join(map(repr, unknown))}",
+            hint=did_you_mean(unknown[0], list(known)),
+        )
+
+
+def result_of(
+    arrays: Mapping[str, np.ndarray], outputs: Sequence[str], taps: Sequence[str]
+) -> RunResult:
+    """Return the outputs and taps among arrays by name."""
+    return RunResult(
+        {name: arrays[name] for name in outputs}, {name: arrays[name] for name in taps}
+    )

@@ -14,8 +14,8 @@ import numpy as np
 from bittrue import arith
 from bittrue.arith import QParams
 from bittrue.contract.tensor import Contract
-from bittrue.engines.float_ import Sessions, check_taps
-from bittrue.engines.runner import RunResult, check_inputs, contract_of
+from bittrue.engines.float_ import Sessions
+from bittrue.engines.runner import RunResult, check_inputs, check_taps, contract_of, result_of
 from bittrue.graph.model import Graph
 from bittrue.graph.reference import run_node
 from bittrue.quant.model import QuantizedGraph
@@ -40,14 +40,9 @@ class SimulateRunner:
     ) -> None:
         self.quantized = quantized
         self.graph = quantized.graph
-        self._contract = contract or contract_of(quantized.graph)
+        self.contract = contract or contract_of(quantized.graph)
         self._real = with_real_weights(quantized)
         self._sessions = Sessions(self._model, threads)
-
-    @property
-    def contract(self) -> Contract:
-        """What the inputs must be, and what the outputs are."""
-        return self._contract
 
     def run(
         self, inputs: Mapping[str, np.ndarray], taps: Sequence[str] = (), *, codes: bool = False
@@ -60,7 +55,7 @@ class SimulateRunner:
             DataError: if an input does not fit, or ONNX Runtime cannot compute with it.
             UsageError: if a tap is no value of the graph.
         """
-        check_inputs(self._contract, inputs)
+        check_inputs(self.contract, inputs)
         check_taps(taps, self.graph.values)
         stored = {name: _point(self.quantized, name, array) for name, array in inputs.items()}
         given = {**self.graph.constants, **stored}
@@ -70,10 +65,7 @@ class SimulateRunner:
         arrays = given | self._sessions.run(inner, wanted, inputs)
         if codes:
             arrays = {name: self._codes(name, array) for name, array in arrays.items()}
-        return RunResult(
-            {name: arrays[name] for name in self.graph.outputs},
-            {name: arrays[name] for name in taps},
-        )
+        return result_of(arrays, self.graph.outputs, taps)
 
     def _model(self, taps: tuple[str, ...]) -> bytes:
         from bittrue.importers.export import to_onnx

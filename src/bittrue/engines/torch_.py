@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bittrue.contract.tensor import Contract
-from bittrue.engines.float_ import check_taps
-from bittrue.engines.runner import RunResult, check_inputs
+from bittrue.engines.runner import RunResult, check_inputs, check_taps, result_of
 from bittrue.errors import DataError, ModelError
 
 if TYPE_CHECKING:
@@ -29,12 +28,7 @@ class TorchRunner:
 
     def __init__(self, module: Module, contract: Contract) -> None:
         self._module = module.eval()
-        self._contract = contract
-
-    @property
-    def contract(self) -> Contract:
-        """What the inputs must be, and what the outputs are."""
-        return self._contract
+        self.contract = contract
 
     def run(
         self, inputs: Mapping[str, np.ndarray], taps: Sequence[str] = (), *, codes: bool = False
@@ -46,18 +40,17 @@ class TorchRunner:
             ModelError: if the module gives something else than the contract says.
             UsageError: if a tap is neither an input nor an output.
         """
-        check_inputs(self._contract, inputs)
-        names = [row.name for row in self._contract.outputs]
+        check_inputs(self.contract, inputs)
+        names = [row.name for row in self.contract.outputs]
         check_taps(taps, dict.fromkeys([*inputs, *names]))
         outputs = self._checked(self._forward(inputs))
-        known = {**inputs, **outputs}
-        return RunResult(outputs, {name: known[name] for name in taps})
+        return result_of({**inputs, **outputs}, names, taps)
 
     def _forward(self, inputs: Mapping[str, np.ndarray]) -> list[Tensor]:
         import torch
 
         # Copied: forward may write into its argument, and the caller's array may be read-only.
-        given = [torch.tensor(inputs[row.name]) for row in self._contract.inputs]
+        given = [torch.tensor(inputs[row.name]) for row in self.contract.inputs]
         try:
             with torch.no_grad():
                 found = self._module(*given)
@@ -75,7 +68,7 @@ class TorchRunner:
         tensors = [row for row in found if isinstance(row, torch.Tensor)]
         given = [f"{str(row.dtype).removeprefix('torch.')} {list(row.shape)}" for row in tensors]
         arrays = [(row.float() if row.is_floating_point() else row).numpy() for row in tensors]
-        rows = self._contract.outputs
+        rows = self.contract.outputs
         shapes = [(array.dtype.name, array.shape) for array in arrays]
         if len(tensors) != len(found) or shapes != [(row.dtype, row.shape) for row in rows]:
             wanted = ", ".join(f"'{row.name}' {row.dtype} {list(row.shape)}" for row in rows)
