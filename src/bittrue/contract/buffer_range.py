@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from bittrue.contract.finding import Buffer, Finding
+from bittrue.contract.mends import CALIBRATE, DENORMALISE, RAW_PIXELS, scaling_line
 from bittrue.contract.tensor import TensorContract
 
-_SAMPLE = 65536
+#: Values that are looked at where a sample is enough.
+SAMPLE = 65536
 _CHUNK = 2**16
 #: Values below this share of what the network was calibrated with use at most 4 of 256 codes.
 _FAINT = 1 / 64
@@ -20,15 +22,11 @@ _OUTSIDE = 0.05
 _PICTURE_SIDE = 8
 #: What `holds` implies where no range was calibrated.
 _IMPLIED = {"raw pixels": (0.0, 255.0), "normalised values": (-4.0, 4.0)}
-_NORMALISE = (
-    "x = normalise(preprocess, raw_pixels(preprocess, picture))  # from bittrue.contract.preprocess"
-)
-DENORMALISE = "x = denormalise(preprocess, x)  # from bittrue.contract.preprocess"
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """The finite values of an array: least, greatest, and whether all of those seen are whole."""
+    """The finite values of an array: least, greatest, and whether all values are finite."""
 
     least: float
     greatest: float
@@ -67,7 +65,7 @@ def _in_memory_order(array: np.ndarray) -> np.ndarray:
 
 def sample(array: np.ndarray) -> np.ndarray:
     """Return up to some 65,536 values spread over an array, flat; for what only warns."""
-    step = max(1, array.size // _SAMPLE)
+    step = max(1, array.size // SAMPLE)
     return array.reshape(-1)[::step] if array.flags.c_contiguous else array.flat[::step]
 
 
@@ -80,17 +78,6 @@ def is_picture(contract: TensorContract) -> bool:
     core = contract.shape[-3:]
     planar = core[0] in (1, 3, 4) and min(core[1:]) >= _PICTURE_SIDE
     return planar or (core[2] in (1, 3, 4) and min(core[:2]) >= _PICTURE_SIDE)
-
-
-def scaling_line(domain: tuple[float, float] | None, name: str) -> str:
-    """Return the line that takes raw pixels into a range: [0, 1], [-1, 1] or by the recipe."""
-    if domain is not None and domain[0] >= -0.01 and 0.5 <= domain[1] <= 1.1:
-        return f"x = x.astype({name}) / {name}(255)"
-    if domain is not None and -1.1 <= domain[0] <= -0.5 and 0.5 <= domain[1] <= 1.1:
-        return f"x = x.astype({name}) / {name}(127.5) - {name}(1)"
-    if domain is not None and domain[1] >= 100:
-        return f"x = x.astype({name})"
-    return _NORMALISE
 
 
 def _code_limits(contract: TensorContract) -> tuple[float, float]:
@@ -149,6 +136,12 @@ def _is_whole(array: np.ndarray, step: float = 1.0) -> bool:
     )
 
 
+def is_centred(array: np.ndarray) -> bool:
+    """Whether a sample of the values is whole pixels / 127.5 - 1, nearly."""
+    pixels = (np.asarray(sample(array), np.float64) + 1) * 127.5
+    return bool((np.abs(pixels - np.rint(pixels)) < 0.02).all())
+
+
 def _all_whole(array: np.ndarray, step: float) -> bool:
     steps = array.astype(np.float64) / step
     return float(np.abs(steps - np.rint(steps)).max()) <= 1e-3
@@ -176,9 +169,8 @@ def _faint(
     if wanted.scale is not None:
         codes = round((spread.greatest - spread.least) / wanted.scale) + 1
         message += f": they would use some {codes} of {_codes_of(wanted):,} codes"
-    again = "network = bittrue.quantize(network, samples)  # calibrated with samples like x"
     if not is_picture(wanted):
-        return buffer.finding("quant.calibration_domain", "warning", message, again)
+        return buffer.finding("quant.calibration_domain", "warning", message, CALIBRATE)
     if not spread.size:
         message += "; every value is 0"
     dark = _is_whole(array, wanted.scale or 1.0)
@@ -200,9 +192,8 @@ def _undo(array: np.ndarray, spread: Spread, domain: tuple[float, float]) -> str
     if spread.least >= 0 and (domain[1] < 100 or spread.greatest <= 1.0001):
         return "x = x * np.float32(255)"
     if domain[1] >= 100 and spread.least >= 0:
-        return "x = raw_pixels(preprocess, picture)  # from bittrue.contract.preprocess"
-    centred = (np.asarray(sample(array), np.float64) + 1) * 127.5
-    if domain[1] >= 100 and bool((np.abs(centred - np.rint(centred)) < 0.02).all()):
+        return RAW_PIXELS
+    if domain[1] >= 100 and is_centred(array):
         return "x = (x + np.float32(1)) * np.float32(127.5)"
     return DENORMALISE if domain[1] >= 100 else "x = x * np.float32(255)"
 
@@ -228,7 +219,7 @@ def _outside(
             "quant.calibration_domain",
             "warning",
             message,
-            "network = bittrue.quantize(network, samples)  # calibrated with samples like x",
+            CALIBRATE,
             "input.wrong_mean_std: normalised with other constants than in calibration",
             "quant.calibration_weak: too few samples to show the whole range",
         )

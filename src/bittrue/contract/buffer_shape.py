@@ -7,12 +7,14 @@ wrong shape are looked at too, and the lines can be run one after the other.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from bittrue.contract.finding import Buffer, Finding, numpy_name
+from bittrue.contract.mends import NORMALISE, RAW_PIXELS
 from bittrue.contract.tensor import TensorContract
 
 #: Orders of axes that mean something, tried first: NCHW to NHWC, back, and both sides swapped.
@@ -26,26 +28,45 @@ _SAMPLE = 4096
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One finding, and the array after its mending line; None where no line leads on."""
+    """One finding, and the array after its mending line.
+
+    Args:
+        finding: What is wrong.
+        array: After the line; None where no line leads on.
+        copies: Whether the line leaves the values in the order in which the array shows them.
+    """
 
     finding: Finding
     array: np.ndarray | None
+    copies: bool = False
 
 
-def check_shape(buffer: Buffer) -> tuple[list[Finding], np.ndarray | None]:
-    """Return the findings about a buffer's shape, and the array as their mends would leave it.
+@dataclass(frozen=True, slots=True)
+class Shaped:
+    """A buffer brought to the contract's shape.
 
-    Returns:
-        Findings in the order in which their lines are to be run, and an array of the contract's
-        shape (a view where possible), or None if none can be made.
+    Args:
+        findings: In the order in which their lines are to be run.
+        array: Of the contract's shape, a view where possible; None if none can be made.
+        copied: Whether a line leaves the values in the order in which the array shows them.
     """
+
+    findings: list[Finding]
+    array: np.ndarray | None
+    copied: bool
+
+
+def check_shape(buffer: Buffer) -> Shaped:
+    """Return the findings about a buffer's shape, and the array as their mends would leave it."""
     findings: list[Finding] = []
     array: np.ndarray | None = buffer.array
+    copied = False
     while array is not None and array.shape != buffer.contract.shape:
         step = _next_step(buffer, array)
         findings.append(step.finding)
+        copied = copied or step.copies
         array = step.array if len(findings) < _STEPS_MAX else None
-    return findings, array
+    return Shaped(findings, array, copied)
 
 
 def _next_step(buffer: Buffer, array: np.ndarray) -> Step:
@@ -61,13 +82,6 @@ def _shapes(buffer: Buffer, array: np.ndarray) -> str:
     return f"shape {list(array.shape)} for {list(buffer.contract.shape)}{layout}"
 
 
-def _count(buffer: Buffer) -> int:
-    count = 1
-    for dim in buffer.contract.shape:
-        count *= dim
-    return count
-
-
 # --- flat buffers ----------------------------------------------------------------------------
 
 
@@ -79,7 +93,9 @@ def _flat(buffer: Buffer, array: np.ndarray) -> Step | None:
     if array.shape == wanted.shape[1:] and not buffer.is_bytes:
         return None  # Only the batch axis is missing.
     raw = array.dtype == np.uint8
-    if array.size != _count(buffer) and not (raw and array.nbytes == wanted.nbytes):
+    if array.size != math.prod(buffer.contract.shape) and not (
+        raw and array.nbytes == wanted.nbytes
+    ):
         return _flat_bytes(buffer, array) if raw else None
     dtype = np.dtype(wanted.dtype) if array.nbytes == wanted.nbytes else array.dtype
     message = f"{buffer.sizes()}; the buffer is flat, {_shapes(buffer, array)}"
@@ -111,9 +127,7 @@ def _flat_bytes(buffer: Buffer, array: np.ndarray) -> Step | None:
 
 def _readings(wanted: TensorContract, size: int) -> list[tuple[np.dtype, int]]:
     """Return what a number of bytes can be: element types, widest first, and numbers of frames."""
-    frame = 1
-    for dim in wanted.shape[1:]:
-        frame *= dim
+    frame = math.prod(wanted.shape[1:])
     names = ["float64", "int64", "float32", "int32", "float16", "uint16", "uint8"]
     if wanted.dtype not in names:
         names.append(wanted.dtype)
@@ -204,7 +218,7 @@ def _permuted(buffer: Buffer, array: np.ndarray) -> Step | None:
     if missing:
         axes = tuple(axis - 1 for axis in axes[1:])
     line = f"x = np.ascontiguousarray(x.transpose({', '.join(map(str, axes))}))"
-    return Step(buffer.finding(cause, "error", message, line), array.transpose(axes))
+    return Step(buffer.finding(cause, "error", message, line), array.transpose(axes), copies=True)
 
 
 def _find_order(given: tuple[int, ...], core: tuple[int, ...]) -> tuple[int, ...]:
@@ -253,7 +267,7 @@ def _other_channels(buffer: Buffer, array: np.ndarray) -> Step | None:
         message = f"{buffer.sizes()}; a fourth channel (alpha), {_shapes(buffer, array)}"
         after = array[..., :3] if axis == -1 else array[..., :3, :, :]
         line = f"x = np.ascontiguousarray({cut})"
-        return Step(buffer.finding("input.colour_space", "error", message, line), after)
+        return Step(buffer.finding("input.colour_space", "error", message, line), after, True)
     squeezed = [dim for dim in grey if dim != 1]
     if [dim for dim in array.shape if dim != 1] != squeezed:
         return None
@@ -267,14 +281,9 @@ def _other_shape(buffer: Buffer, array: np.ndarray) -> Step:
     """Nothing leads from this shape to the wanted one."""
     wanted = buffer.contract
     message = f"{buffer.sizes()}; {_shapes(buffer, array)}"
-    line = "x = raw_pixels(preprocess, picture)  # from bittrue.contract.preprocess"
-    if wanted.holds == "normalised values":
-        line = (
-            "x = normalise(preprocess, raw_pixels(preprocess, picture))"
-            "  # from bittrue.contract.preprocess"
-        )
+    line = NORMALISE if wanted.holds == "normalised values" else RAW_PIXELS
     others = []
-    if array.size == _count(buffer):
+    if array.size == math.prod(buffer.contract.shape):
         message += "; a reshape would fit, but scramble the values"
     if array.ndim == 1 and array.nbytes < wanted.nbytes:
         lacking = wanted.nbytes - array.nbytes

@@ -6,18 +6,17 @@ import numpy as np
 
 from bittrue.contract.buffer_layout import seems_interleaved, seems_planar
 from bittrue.contract.buffer_range import (
-    DENORMALISE,
+    SAMPLE,
     Spread,
     check_range,
     domain_of,
+    is_centred,
     is_picture,
     sample,
-    scaling_line,
     spread_of,
 )
 from bittrue.contract.finding import Buffer, Finding, numpy_name
-
-_SAMPLE = 65536
+from bittrue.contract.mends import DENORMALISE, RAW_PIXELS, scaling_line
 
 
 def check_values(buffer: Buffer, array: np.ndarray, *, shaped: bool) -> list[Finding]:
@@ -142,8 +141,7 @@ def _pixels_from_floats(array: np.ndarray, spread: Spread, name: str) -> tuple[s
             f"most likely pixels held as floats; values {spread}",
             f"x = np.rint(x).astype({name})",
         )
-    centred = (np.asarray(sample(array), np.float64) + 1) * 127.5
-    if spread.size <= 1.0001 and bool((np.abs(centred - np.rint(centred)) < 0.02).all()):
+    if spread.size <= 1.0001 and is_centred(array):
         line = f"x = np.rint((x + 1) * 127.5).astype({name})"
         return f"most likely pixels / 127.5 - 1; values {spread}", line
     if spread.size <= 32:
@@ -183,7 +181,7 @@ def _other_sign(buffer: Buffer, array: np.ndarray) -> Finding:
     name = numpy_name(wanted)
     view = f"x = x.view({name})"
     move = f"x = (x.astype(np.int16) {'+' if wanted == 'uint8' else '-'} 128).astype({name})"
-    flat = np.ascontiguousarray(array).reshape(-1)[:_SAMPLE]
+    flat = np.ascontiguousarray(array).reshape(-1)[:SAMPLE]
     # Whichever reading makes neighbours more alike is the right one: a wrapped edge is a jump.
     as_sent, as_bytes = (
         float(np.abs(np.diff(flat.view(kind).astype(np.int16))).mean()) if flat.size > 1 else 0.0
@@ -272,7 +270,7 @@ def _few_codes(buffer: Buffer, array: np.ndarray, spread: Spread) -> Finding:
         line += "  # floats: before the cast"
     else:
         cause, reason, other = "input.double_normalization", twice, f"input.cast_to_zero: {cast}"
-        line = "x = raw_pixels(preprocess, picture)  # from bittrue.contract.preprocess"
+        line = RAW_PIXELS
     dark = "no cause: a black or very dark picture, which is legal"
     return buffer.finding(cause, "warning", message + reason, line, other, dark)
 

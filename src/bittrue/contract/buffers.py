@@ -76,12 +76,10 @@ def _check_one(row: TensorContract, given: object) -> list[Finding]:
         buffer = Buffer(row, given)
     else:
         buffer = Buffer(row, np.frombuffer(given, np.uint8), is_bytes=True)
-    findings, shaped = check_shape(buffer)
-    reordered = any("ascontiguousarray" in finding.mend for finding in findings)
-    findings += check_values(
-        buffer, buffer.array if shaped is None else shaped, shaped=shaped is not None
-    )
-    if not buffer.array.flags.c_contiguous and not reordered:
+    done = check_shape(buffer)
+    values = buffer.array if done.array is None else done.array
+    findings = [*done.findings, *check_values(buffer, values, shaped=done.array is not None)]
+    if not buffer.array.flags.c_contiguous and not done.copied:
         findings.append(_noncontiguous(buffer))
     return findings
 

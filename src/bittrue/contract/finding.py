@@ -8,8 +8,9 @@ from fractions import Fraction
 
 import numpy as np
 
+from bittrue.contract.causes import BY_ID, NO_CAUSE
 from bittrue.contract.tensor import TensorContract
-from bittrue.errors import DataError
+from bittrue.errors import DataError, InternalError
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,7 @@ class Finding:
     """One thing that is wrong, or looks wrong, with one buffer.
 
     Args:
-        cause: Id of the table of causes, for example "input.dtype".
+        cause: An id of `bittrue.contract.causes.CAUSES`, for example "input.dtype".
         severity: "error": the buffer is refused; "warning": it is taken, but look.
         input: Name of the network's input; of the buffer, where the network has no such input.
         message: Bytes received and expected, what their ratio means, and the most likely reason.
@@ -25,7 +26,11 @@ class Finding:
             about one input are run in their order.
         expected_bytes: Bytes of the contract; 0 where the network has no such input.
         received_bytes: Bytes of the buffer; 0 where there is none.
-        other_causes: Less likely reasons, each "id: why", most likely first.
+        other_causes: Less likely reasons, each "id: why", most likely first; NO_CAUSE for id where
+            all may be well.
+
+    Raises:
+        InternalError: if an id is not in the table.
     """
 
     cause: str
@@ -36,6 +41,13 @@ class Finding:
     expected_bytes: int
     received_bytes: int
     other_causes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a misspelt id."""
+        others = (row.partition(":")[0] for row in self.other_causes)
+        strange = [name for name in (self.cause, *others) if name not in {*BY_ID, NO_CAUSE}]
+        if strange:
+            raise InternalError(f"{', '.join(strange)} is no row of the table of causes")
 
     def __str__(self) -> str:
         """The whole finding on several lines, as `raise_on_error` shows it."""
