@@ -274,11 +274,6 @@ def compare_exactly(subject: Subject, given: dict[str, np.ndarray]) -> tuple[int
     return len(names) - len(unlike), wrong if names else ("no tensor was compared",)
 
 
-def worst(edge: Comparison) -> float:
-    """Return the least SQNR of the outputs in dB."""
-    return min(row.difference.sqnr_db if row.difference else -np.inf for row in edge.outputs)
-
-
 def relative(edge: Comparison) -> float:
     """Return the largest relative difference of the outputs."""
     return max(row.difference.relative if row.difference else np.inf for row in edge.outputs)

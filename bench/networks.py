@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench.cases import CASES  # noqa: E402
-from bench.measure import Row, measure, relative, worst  # noqa: E402
+from bench.measure import Row, measure, relative  # noqa: E402
 from bench.tasks.figure import Figure  # noqa: E402
 from bittrue.parity.compare import Comparison  # noqa: E402
 
@@ -83,7 +83,7 @@ def _figures(figures: Sequence[Figure]) -> str:
 
 
 def _decibels(edge: Comparison | None) -> str:
-    return "-" if edge is None else f"{worst(edge):.1f} dB"
+    return "-" if edge is None else f"{edge.worst.sqnr_db:.1f} dB"
 
 
 def _cpu() -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bittrue.arrays import MOST_UNPACKED, read_arrays
+from bittrue.arrays import MOST_UNPACKED, npz_bytes, read_arrays
 from bittrue.errors import DataError
 
 
@@ -72,3 +72,11 @@ def test_a_member_that_is_no_array_is_refused(tmp_path: Path) -> None:
         archive.writestr("readme.txt", "hello")
     with pytest.raises(DataError, match="no array"):
         read(tmp_path, out.getvalue())
+
+
+def test_arrays_may_be_called_anything(tmp_path: Path) -> None:
+    arrays = {name: np.arange(3) for name in ("file", "allow_pickle", "a/b:0", "../x")}
+    (tmp_path / "a.npz").write_bytes(npz_bytes(arrays))
+    found = read_arrays(tmp_path / "a.npz", hint="")
+    assert set(found) == set(arrays)
+    assert npz_bytes(arrays) == npz_bytes(dict(arrays))

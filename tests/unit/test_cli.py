@@ -18,7 +18,6 @@ from bittrue.archive import save_archive
 from bittrue.cli import main as main_module
 from bittrue.cli.main import run_command
 from bittrue.cli.options import preprocess_of, shapes_of
-from bittrue.cli.run import _save
 from bittrue.errors import UsageError
 from tests.golden import check_golden
 from tests.unit.networks import pixels, tiny, write_inputs
@@ -117,12 +116,6 @@ def test_json_is_one_valid_object_with_its_schema(here: Path, run: Run, line: st
         raise AssertionError(f"{text} is no JSON")
 
     assert json.loads(out, parse_constant=refuse)["schema"] == JSON[line]
-
-
-def test_json_holds_what_is_not_finite_as_text(here: Path, run: Run) -> None:
-    from bittrue.cli.run import _show
-
-    _show("native", {"y": np.array([np.nan, np.inf], np.float32), "e": np.zeros(0)}, None, True)
 
 
 @pytest.mark.parametrize("line", [*JSON, "changes tiny.bta --svg a.svg --proof"])
@@ -231,13 +224,6 @@ def test_options_as_values() -> None:
     with pytest.raises(UsageError, match="names of their inputs"):
         preprocess_of(("a.toml", "b.toml"))
     assert preprocess_of(("a=a.toml", "b=b.toml")) == {"a": Path("a.toml"), "b": Path("b.toml")}
-
-
-def test_tensors_may_be_called_anything(tmp_path: Path) -> None:
-    arrays = {name: np.arange(3) for name in ("file", "allow_pickle", "a/b:0", "../x")}
-    _save(tmp_path / "a.npz", arrays)
-    with np.load(tmp_path / "a.npz") as found:
-        assert set(found.files) == set(arrays)
 
 
 # --- what interrupts -----------------------------------------------------------------------------

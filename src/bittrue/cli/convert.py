@@ -21,17 +21,13 @@ from bittrue.cli.options import (
     shapes_of,
 )
 from bittrue.cli.output import emit_json, say, step
-from bittrue.compiler.fileformat import from_bytes
 from bittrue.compiler.vectors import VECTORS_MAX
 from bittrue.errors import UsageError
 from bittrue.files import write_atomically
-from bittrue.network import PROGRAM_STAGES, Network
-from bittrue.report.contracts import contract_text
-from bittrue.report.tables import size
-from bittrue.stages import stage_contract
+from bittrue.network import Network
+from bittrue.report.written import SCHEMA, Written, written_json, written_text
 
 Command = TypeVar("Command", bound=Callable[..., object])
-SCHEMA = "bittrue.network/1"
 
 
 def source_options(command: Command) -> Command:
@@ -326,21 +322,14 @@ def _check_outputs(*paths: Path, executable: bool) -> None:
 def _write(network: Network, *paths: Path, as_json: bool) -> None:
     """Write archives and executables, by the endings of their names, and say what they are."""
     executable = network.executable or b""
-    files = [
+    made = [
         (path, executable if path.suffix.lower() == ".bte" else archive_bytes(network))
         for path in paths
     ]
-    for path, data in files:
+    for path, data in made:
         write_atomically(path, data)
-    stages = list(network.stages)
+    files = [Written(path, len(data), path.suffix.lower() == ".bte") for path, data in made]
     if as_json:
-        rows = [{"path": str(path), "bytes": len(data)} for path, data in files]
-        emit_json(SCHEMA, {"name": network.name, "stages": stages, "files": rows})
-        return
-    for path, data in files:
-        holds = PROGRAM_STAGES if path.suffix.lower() == ".bte" else stages
-        say(f"wrote {path} ({size(len(data))}): {network.name}, stages {', '.join(holds)}")
-    if network.executable is not None:
-        say(contract_text(from_bytes(network.executable).contract))
+        emit_json(SCHEMA, written_json(network, files))
     else:
-        say(contract_text(stage_contract(network, stages[-1])))
+        say(written_text(network, files))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,11 +28,6 @@ def note(text: str) -> None:
 def emit_json(schema: str, data: Mapping[str, object]) -> None:
     """Print one JSON object that names its schema, for example "bittrue.compare/1"."""
     click.echo(json.dumps({"schema": schema, **data}, indent=2, default=_plain, allow_nan=False))
-
-
-def number(value: object) -> object:
-    """Return a value as JSON can hold it: infinities and NaN as their names."""
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain(value: object) -> object:

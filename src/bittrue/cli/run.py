@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import math
-import zipfile
-from dataclasses import asdict
 from pathlib import Path
 
 import click
-import numpy as np
 
+from bittrue.arrays import npz_bytes
 from bittrue.cli.options import check_output, json_option
-from bittrue.cli.output import emit_json, number, say, step
+from bittrue.cli.output import emit_json, say, step
 from bittrue.contract.buffers import check_buffers
 from bittrue.contract.picture import PICTURES
 from bittrue.errors import DataError, UsageError
@@ -23,8 +20,10 @@ from bittrue.parity.compare import compare as compare_sides
 from bittrue.parity.compare import make_side
 from bittrue.report.comparison import SCHEMA as COMPARE_SCHEMA
 from bittrue.report.comparison import comparison_json, comparison_text
-from bittrue.report.contracts import contract_text
-from bittrue.report.tables import shape, table
+from bittrue.report.findings import SCHEMA as CHECK_SCHEMA
+from bittrue.report.findings import findings_json, findings_text, fits
+from bittrue.report.outputs import SCHEMA as RUN_SCHEMA
+from bittrue.report.outputs import outputs_json, outputs_text
 from bittrue.settings import ISAS
 from bittrue.stages import (
     contract_of_stage,
@@ -33,8 +32,6 @@ from bittrue.stages import (
     split_reference,
 )
 
-RUN_SCHEMA = "bittrue.run/1"
-CHECK_SCHEMA = "bittrue.check/1"
 DIFFERENT = 1
 
 
@@ -89,56 +86,14 @@ def run(
         done = runner.run(feeds, taps, codes=codes)
     found = {**done.outputs, **done.taps}
     if output is not None:
-        _save(output, found)
-    _show(stage or subject.stages[-1], found, output, as_json)
-
-
-def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    out = io.BytesIO()
-    # Not numpy.savez: it takes names as keyword arguments, and a tensor may be called "file".
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
-        for name, array in arrays.items():
-            member = io.BytesIO()
-            np.lib.format.write_array(member, array, allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue())
-    write_atomically(path, out.getvalue())
-
-
-def _show(stage: str, found: dict[str, np.ndarray], output: Path | None, as_json: bool) -> None:
-    rows = [_summary(name, array) for name, array in found.items()]
+        write_atomically(output, npz_bytes(found))
+    stage = stage or subject.stages[-1]
     if as_json:
-        rows = [{key: number(item) for key, item in row.items()} for row in rows]
-        data = {"stage": stage, "path": None if output is None else str(output), "outputs": rows}
-        emit_json(RUN_SCHEMA, data)
+        emit_json(RUN_SCHEMA, outputs_json(stage, found, output))
         return
-    say(f"stage {stage}")
-    columns = ("name", "shape", "dtype", "min", "max", "mean")
-    cells = [
-        (
-            str(r["name"]),
-            shape(found[str(r["name"])].shape),
-            str(r["dtype"]),
-            *(f"{r[k]:.6g}" for k in columns[3:]),
-        )
-        for r in rows
-    ]
-    say(table(columns, cells, right=columns[3:]))
+    say(outputs_text(stage, found))
     if output is not None:
         say(f"wrote {output}")
-
-
-def _summary(name: str, array: np.ndarray) -> dict[str, object]:
-    some = array if array.size else np.full(1, np.nan)
-    with np.errstate(invalid="ignore", over="ignore"):  # infinities: their mean is NaN, and shown
-        mean = float(some.mean(dtype=np.float64))
-    return {
-        "name": name,
-        "shape": list(array.shape),
-        "dtype": array.dtype.name,
-        "min": float(some.min()),
-        "max": float(some.max()),
-        "mean": mean,
-    }
 
 
 @click.command()
@@ -221,14 +176,9 @@ def check(model: str, input_: str, as_json: bool) -> None:
     if Path(input_).suffix.lower() in PICTURES | RAW_BYTES:
         given = in_domain(given, contract, subject.preprocess)
     findings = check_buffers(contract, given.get("", given))
-    errors = [row for row in findings if row.severity == "error"]
     if as_json:
-        rows: list[dict[str, object]] = [asdict(row) for row in findings]
-        emit_json(CHECK_SCHEMA, {"model": model, "fits": not errors, "findings": rows})
+        emit_json(CHECK_SCHEMA, findings_json(model, findings))
     else:
-        say(contract_text(contract))
-        for row in findings:
-            say(str(row))
-        say("does not fit" if errors else "fits")
-    if errors:
+        say(findings_text(contract, findings))
+    if not fits(findings):
         raise click.exceptions.Exit(DataError.exit_code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,11 @@ class TensorComparison:
     difference: Difference | None
     within: bool
     problem: str = ""
+
+    @property
+    def sqnr_db(self) -> float:
+        """Signal to noise ratio in dB; -infinite where there are no figures."""
+        return -math.inf if self.difference is None else self.difference.sqnr_db
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,11 @@ class Comparison:
         """
         within = bool(self.outputs) and all(row.within for row in self.outputs)
         return within and not (self.bound.exact and self.first)
+
+    @property
+    def worst(self) -> TensorComparison:
+        """The output with the least SQNR, or the first without figures."""
+        return min(self.outputs, key=lambda row: row.sqnr_db)
 
 
 @dataclass(frozen=True, slots=True)

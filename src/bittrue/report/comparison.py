@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from bittrue.parity.compare import Comparison, TensorComparison
 from bittrue.parity.metrics import Difference
+from bittrue.report.json_form import finite
 from bittrue.report.tables import table
 
 SCHEMA = "bittrue.compare/1"
@@ -107,9 +108,5 @@ def comparison_json(found: Comparison) -> dict[str, object]:
 
 
 def _row_json(row: TensorComparison) -> dict[str, object]:
-    fields = {} if row.difference is None else asdict(row.difference)
-    plain = {
-        name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in fields.items()
-    }
-    return {"name": row.name, "within": row.within, "problem": row.problem, **plain}
+    figures = {} if row.difference is None else finite(asdict(row.difference))
+    return {"name": row.name, "within": row.within, "problem": row.problem, **figures}

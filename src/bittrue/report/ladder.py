@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bittrue.parity.compare import Comparison, TensorComparison
+from bittrue.parity.compare import Comparison
 from bittrue.parity.ladder import Ladder
 from bittrue.report.comparison import decibels
 from bittrue.report.tables import table
@@ -32,14 +32,8 @@ def ladder_text(found: Ladder) -> str:
     return "\n".join(lines)
 
 
-def _worst(edge: Comparison) -> TensorComparison:
-    return min(
-        edge.outputs, key=lambda row: row.difference.sqnr_db if row.difference else float("-inf")
-    )
-
-
 def _edge(edge: Comparison) -> tuple[str, ...]:
-    row = _worst(edge)
+    row = edge.worst
     if row.difference is None:
         return ("-", "-", "-", "-", row.problem)
     d = row.difference
@@ -54,7 +48,7 @@ def _edge(edge: Comparison) -> tuple[str, ...]:
 
 
 def _sentence(edge: Comparison) -> str:
-    row = _worst(edge)
+    row = edge.worst
     if row.difference is None:
         return row.problem
     d = row.difference
