@@ -16,7 +16,7 @@ from bittrue.compiler.program import (
     Vector,
     Vectors,
 )
-from bittrue.compiler.vectors import hashed_tensors, input_ranges
+from bittrue.compiler.vectors import input_ranges
 from bittrue.contract.tensor import Contract, TensorContract
 from bittrue.dtypes import name_of
 
@@ -106,7 +106,7 @@ def small_program() -> Program:
 
 def with_some_vectors(program: Program) -> Program:
     """The program with a random and a highest vector whose hashes mean nothing."""
-    count = len(hashed_tensors(program))
+    count = len(program.computed)
     hashes = tuple(bytes([index]) * 32 for index in range(count))
     rows = (Vector("random", 2**64 - 1, hashes), Vector("highest", 0, hashes))
     return replace(program, vectors=Vectors(input_ranges(program), rows))

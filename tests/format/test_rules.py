@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from bittrue.arith import MATMUL_DEPTH_MAX, RESIZE_ONE
+from bittrue.compiler import limits
+from bittrue.compiler.instructions import INSTRUCTIONS
+from bittrue.compiler.program import ALIGNMENT
 from tests.format import test_fileformat, test_instruction_rules
 from tests.kernels import test_copy_twice
 
@@ -155,6 +159,51 @@ def test_every_must_is_in_a_rule(rules: dict[str, str]) -> None:
     for number, text in rules.items():
         end = re.search(r"\n\n|\n[*|]|\n(?=[^ ])", text)
         assert "MUST" not in text[end.start() if end else len(text) :], number
+
+
+#: What a rule's limit is, and the rules that state it.
+LIMITS: list[tuple[int, tuple[str, ...]]] = [
+    (limits.RANK_MAX, ("T2",)),
+    (limits.DIM_MAX, ("T2",)),
+    (limits.BYTES_MAX, ("H5", "B2")),
+    (limits.COUNT_MAX, ("H6", "H7", "H8")),
+    (limits.WORDS_MAX, ("H9", "S4")),
+    (limits.META_BYTES_MAX, ("S4",)),
+    (limits.IO_MAX, ("H10", "H11")),
+    (limits.VECTORS_MAX, ("H13",)),
+    (limits.NAME_BYTES_MAX, ("N2",)),
+    (limits.WINDOW_MAX, ("I9",)),
+    (limits.CONV_TAPS_MAX, ("I12",)),
+    (limits.POOL_TAPS_MAX, ("I13",)),
+    (MATMUL_DEPTH_MAX, ("I17",)),
+    (RESIZE_ONE, ("I18",)),
+    (ALIGNMENT, ("H5", "S1", "S2", "B3", "B4")),
+]
+
+
+@pytest.mark.parametrize(("limit", "numbers"), LIMITS)
+def test_the_page_states_each_limit(
+    limit: int, numbers: tuple[str, ...], rules: dict[str, str]
+) -> None:
+    power = (limit + 1).bit_length() - 1
+    forms = {2**power: f"2^{power}", 2**power - 1: f"2^{power}-1"}
+    told = {str(limit), f"{limit:,}", forms.get(limit, "")} - {""}
+    for number in numbers:
+        words = re.findall(r"[\d^,-]*\d", rules[number])
+        assert told & set(words), number
+
+
+def test_the_page_names_the_roles_that_must_be_constants(rules: dict[str, str]) -> None:
+    told = rules["I2"].partition("MUST")[0].replace("The roles", "").replace(" and ", ", ")
+    roles = {role.rstrip("?") for row in INSTRUCTIONS for role in row.constants}
+    assert {word.strip() for word in told.split(",")} == roles
+    # So a role means one thing, whatever the kind.
+    assert not roles & {role for row in INSTRUCTIONS for role in row.computed}
+
+
+def test_the_page_names_the_kinds_that_may_write_on_an_input(rules: dict[str, str]) -> None:
+    told = rules["I3"].partition("but for")[2].partition("on tensors")[0]
+    assert set(re.findall(r"[A-Z]\w+", told)) == {row.name for row in INSTRUCTIONS if row.in_place}
 
 
 def test_every_test_named_is_there() -> None:

@@ -163,11 +163,7 @@ def expected(quantized: QuantizedGraph, codes: Mapping[str, np.ndarray]) -> dict
 
 def run(program: Program, codes: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return every value of the graph that the program holds, in logical order, as stored."""
-    wanted = [
-        index
-        for index, row in enumerate(program.tensors)
-        if row.perm and not program.buffers[row.buffer].constant
-    ]
+    wanted = [index for index in program.computed if program.tensors[index].perm]
     inputs = [np.ascontiguousarray(codes[row.name]) for row in program.contract.inputs]
     outputs, taps = Emulator(program).run(inputs, wanted)
     found = {}

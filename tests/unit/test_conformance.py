@@ -19,7 +19,6 @@ from bittrue.cli.main import run_command
 from bittrue.compiler.fileformat import SECTION_TABLE_AT, SECTIONS, from_bytes, to_bytes
 from bittrue.compiler.program import Program, Tensor, Vector, Vectors
 from bittrue.compiler.vectors import (
-    hashed_tensors,
     input_ranges,
     recipes,
     row_at,
@@ -123,7 +122,7 @@ def given_vectors(program: Program, ranges: tuple[tuple[float, float], ...]) -> 
     """The program with vectors of every pattern and these ranges, hashed by the emulator."""
     rows = [Vector("random", 2**64 - 1, ()), Vector("lowest", 0, ()), Vector("highest", 0, ())]
     made = replace(program, vectors=Vectors(ranges, tuple(rows)))
-    wanted, hashed = hashed_tensors(made), []
+    wanted, hashed = made.computed, []
     for row in rows:
         taps = Emulator(made).run(vector_inputs(made, row), wanted)[1]
         digests = tuple(hashlib.sha256(taps[index].tobytes()).digest() for index in wanted)
@@ -220,7 +219,7 @@ def test_compile_stores_the_hashes_of_the_emulator() -> None:
     again = replace(program, vectors=Vectors())
     for row in program.vectors.rows:
         inputs = vector_inputs(program, row)
-        taps = Emulator(again).run(inputs, hashed_tensors(again))[1]
+        taps = Emulator(again).run(inputs, again.computed)[1]
         assert row.hashes == tuple(hashlib.sha256(a.tobytes()).digest() for a in taps.values())
 
 
@@ -239,7 +238,7 @@ def test_any_number_of_vectors_but_the_same_rest() -> None:
 
 
 def test_every_isa_gives_the_same_bits(here: Path, run: Run) -> None:
-    tensors = len(hashed_tensors(from_bytes(TINY)))
+    tensors = len(from_bytes(TINY).computed)
     lines = [
         f"{isa}, {count} thread{'s' * (count > 1)}: 2 vectors, {tensors} tensors, same bits"
         for isa in available_isas()
@@ -253,7 +252,7 @@ def test_every_isa_gives_the_same_bits(here: Path, run: Run) -> None:
 
 def with_a_changed_hash(tensor: int, vector: int) -> bytes:
     program = from_bytes(TINY)
-    hashed = hashed_tensors(program)
+    hashed = program.computed
     row = row_at(len(program.inputs), len(hashed), vector)
     data = bytearray(TINY)
     data[start_of(TINY, "VECTORS") + row + 16 + 32 * hashed.index(tensor) + 31] ^= 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bittrue.compiler.fileformat import from_bytes, to_bytes
-from bittrue.compiler.lower import NAME_BYTES_MAX, compile_graph
+from bittrue.compiler.lower import SOURCE_NAME_BYTES_MAX, compile_graph
 from bittrue.errors import ModelError
 from tests.unit.lowering import Net, qp
 
@@ -17,7 +17,7 @@ def relu(given: str, made: str) -> Net:
 
 
 @pytest.mark.parametrize(
-    ("given", "made"), [("x\0", "y"), ("x", "\0"), ("x", "y" * (NAME_BYTES_MAX + 1))]
+    ("given", "made"), [("x\0", "y"), ("x", "\0"), ("x", "y" * (SOURCE_NAME_BYTES_MAX + 1))]
 )
 def test_names_that_an_executable_cannot_hold_are_the_networks_fault(given: str, made: str) -> None:
     with pytest.raises(ModelError, match="1 names have a zero byte or more than") as caught:
@@ -27,6 +27,6 @@ def test_names_that_an_executable_cannot_hold_are_the_networks_fault(given: str,
 
 
 def test_the_longest_names_and_odd_ones_are_kept() -> None:
-    made = "\N{SNOWMAN}\n'\"" + "y" * (NAME_BYTES_MAX - 6)
+    made = "\N{SNOWMAN}\n'\"" + "y" * (SOURCE_NAME_BYTES_MAX - 6)
     program = compile_graph(relu("x", made).done(made))
     assert from_bytes(to_bytes(program)).tensors[program.outputs[0]].name == made

@@ -21,7 +21,7 @@ from bittrue.cli.options import (
     shapes_of,
 )
 from bittrue.cli.output import emit_json, say, step
-from bittrue.compiler.vectors import VECTORS_MAX
+from bittrue.compiler.limits import VECTORS_MAX
 from bittrue.errors import UsageError
 from bittrue.files import write_atomically
 from bittrue.network import Network

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from bittrue import arith
 from bittrue.arith import CODE_MAX, F32, F64, I8, I32, QParams
-from bittrue.compiler.verify_program import CONV_TAPS_MAX, WINDOW_MAX
+from bittrue.compiler.limits import CONV_TAPS_MAX, WINDOW_MAX
 from bittrue.graph.model import Node
 
 BOUND = 2.0**31

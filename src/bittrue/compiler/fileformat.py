@@ -14,29 +14,34 @@ from typing import NoReturn
 
 import numpy as np
 
-from bittrue.compiler.fileformat_meta import META_MAX, Meta, meta_from_bytes, meta_to_bytes
+from bittrue.compiler.fileformat_meta import Meta, meta_from_bytes, meta_to_bytes
 from bittrue.compiler.instructions import BY_CODE, BY_NAME
+from bittrue.compiler.limits import (
+    BYTES_MAX,
+    COUNT_MAX,
+    IO_MAX,
+    META_BYTES_MAX,
+    NAME_BYTES_MAX,
+    RANK_MAX,
+    VECTORS_MAX,
+    WORDS_MAX,
+)
 from bittrue.compiler.program import (
     ALIGNMENT,
-    MAX_RANK,
     Buffer,
     Instruction,
     Program,
     Tensor,
     Vectors,
+    aligned,
 )
 from bittrue.compiler.vectors import (
-    VECTORS_MAX,
-    hashed_tensors,
     read_section,
     section_bytes,
     section_length,
     vector_problems,
 )
 from bittrue.compiler.verify_program import (
-    BYTES_MAX,
-    COUNT_MAX,
-    IO_MAX,
     Problem,
     arity_problems,
     problems,
@@ -50,7 +55,6 @@ MAGIC = b"BITTRUE\0"
 VERSION = 2
 HEADER_BYTES = 192
 SECTIONS = ("META", "NAMES", "BUFFERS", "TENSORS", "CODE", "IO", "CONSTANTS", "VECTORS")
-WORDS_MAX = 2**26
 
 HEADER = struct.Struct("<8sIIQQIIIIII")
 CRC_AT, CRC_FROM = 12, 16
@@ -58,13 +62,8 @@ SECTION_TABLE_AT = HEADER.size
 VECTOR_COUNT_AT = SECTION_TABLE_AT + 16 * len(SECTIONS)
 RESERVED_AT = VECTOR_COUNT_AT + 4
 BUFFER_ROW = struct.Struct("<IIQQ")
-TENSOR_ROW = struct.Struct(f"<IIII{MAX_RANK}IIif12s")
+TENSOR_ROW = struct.Struct(f"<IIII{RANK_MAX}IIif12s")
 _DAMAGED = "the file is damaged or was not written by bittrue: compile the network again"
-
-
-def aligned(count: int) -> int:
-    """Return the least multiple of ALIGNMENT that is at least `count`."""
-    return -(-count // ALIGNMENT) * ALIGNMENT
 
 
 # --- writing ---------------------------------------------------------------------------------
@@ -102,7 +101,7 @@ def _tensor_bytes(program: Program) -> bytes:
     rows, name_at = [], 0
     for tensor in program.tensors:
         length = len(tensor.name.encode())
-        dims = (*tensor.shape, *(0,) * (MAX_RANK - len(tensor.shape)))
+        dims = (*tensor.shape, *(0,) * (RANK_MAX - len(tensor.shape)))
         code, rank = DTYPES[tensor.dtype].code, len(tensor.shape)
         scale = tensor.scale[0] if tensor.scale else 0.0
         tail = (tensor.buffer, tensor.zero_point, scale, bytes(12))
@@ -217,7 +216,7 @@ def from_bytes(data: bytes | memoryview, *, path: str = "") -> Program:
 def _read_vectors(file: _File, program: Program) -> Vectors:
     """Read VECTORS, last of all: how long it must be follows from everything else."""
     offset, length = file.sections["VECTORS"]
-    wanted = section_length(file.inputs, len(hashed_tensors(program)), file.vectors)
+    wanted = section_length(file.inputs, len(program.computed), file.vectors)
     if length != wanted:
         at = SECTION_TABLE_AT + 16 * SECTIONS.index("VECTORS") + 8
         file.refuse(f"section VECTORS has {length} bytes, not {wanted}", at)
@@ -317,8 +316,8 @@ def _check_sections(file: _File) -> None:
             file.refuse(f"bytes after section {name} are not zero", offset + length)
     if end != len(file.data):
         file.refuse(f"the sections end at {end}, the file at {len(file.data)}", VECTOR_COUNT_AT - 8)
-    if file.sections["META"][1] > META_MAX:
-        file.refuse(f"META has {file.sections['META'][1]} bytes, at most {META_MAX}", 64)
+    if file.sections["META"][1] > META_BYTES_MAX:
+        file.refuse(f"META has {file.sections['META'][1]} bytes, at most {META_BYTES_MAX}", 64)
 
 
 def _read_buffers(file: _File) -> tuple[Buffer, ...]:
@@ -400,9 +399,9 @@ def _read_tensors(file: _File, meta: Meta) -> tuple[Tensor, ...]:
     name_end = 0
     for index, row in enumerate(TENSOR_ROW.iter_unpack(file.section("TENSORS"))):
         name_at, length, code, rank = row[:4]
-        dims, (buffer, zero_point, scale, zeros) = row[4 : 4 + MAX_RANK], row[4 + MAX_RANK :]
+        dims, (buffer, zero_point, scale, zeros) = row[4 : 4 + RANK_MAX], row[4 + RANK_MAX :]
         at = file.at("TENSORS", TENSOR_ROW.size * index)
-        if name_at != name_end or not 1 <= length <= min(65535, len(names) - name_at):
+        if name_at != name_end or not 1 <= length <= min(NAME_BYTES_MAX, len(names) - name_at):
             file.refuse(
                 f"tensor {index}: a name of {length} bytes at {name_at} of NAMES",
                 at,
@@ -410,7 +409,7 @@ def _read_tensors(file: _File, meta: Meta) -> tuple[Tensor, ...]:
         name_end = name_at + length
         if code not in DTYPE_BY_CODE:
             file.refuse(f"tensor {index}: type {code} is unknown", at + 8)
-        if not 1 <= rank <= MAX_RANK or any(dims[rank:]):
+        if not 1 <= rank <= RANK_MAX or any(dims[rank:]):
             file.refuse(f"tensor {index}: {rank} axes, dims {list(dims)}", at + 12)
         said = meta.tensors[index].scale
         with np.errstate(over="ignore"):

@@ -10,7 +10,6 @@ from bittrue.compiler.program import Instruction, Program
 from bittrue.contract.tensor import Contract, contract_from_json, contract_to_json
 from bittrue.errors import FormatError, InternalError
 
-META_MAX = 2**26
 _KEYS = ("name", "contract", "tensors", "instructions", "preprocess", "provenance")
 _LIMIT_TEXT = 2**16
 _AGAIN = "compile the network again"

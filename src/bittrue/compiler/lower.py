@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from bittrue.arith import QParams
 from bittrue.compiler.constants import Misfit, Refusal
+from bittrue.compiler.limits import IO_MAX, RANK_MAX
 from bittrue.compiler.lower_conv import lower_conv_transpose
 from bittrue.compiler.lower_either import (
     lower_any_comparison,
@@ -50,8 +51,8 @@ from bittrue.compiler.lower_pool import (
 )
 from bittrue.compiler.lower_state import Lowering, Operand, identity
 from bittrue.compiler.plan import plan, pruned
-from bittrue.compiler.program import MAX_RANK, Program
-from bittrue.compiler.verify_program import IO_MAX, verify_program
+from bittrue.compiler.program import Program
+from bittrue.compiler.verify_program import verify_program
 from bittrue.contract.tensor import Contract, TensorContract
 from bittrue.errors import ModelError, UnsupportedError, UnsupportedNode
 from bittrue.graph.model import Graph, Node
@@ -59,8 +60,8 @@ from bittrue.quant.model import QuantizedGraph
 
 Lower = Callable[[Lowering, Node], tuple[Operand, ...]]
 
-#: Of a name in a network; in an executable it may have 65,535 with the role that a step adds.
-NAME_BYTES_MAX = 65_000
+#: Of a name in a network: in an executable it may be longer by the role that a step adds.
+SOURCE_NAME_BYTES_MAX = 65_000
 
 _UNARY = (
     *("Pointwise", "Relu", "LeakyRelu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh"),
@@ -180,10 +181,10 @@ def refused_nodes(
 def _check_names(graph: Graph) -> None:
     """Refuse a network whose names an executable cannot hold, with room for what steps add."""
     names = (*graph.values, *(node.name for node in graph.nodes))
-    odd = [name for name in names if "\0" in name or len(name.encode()) > NAME_BYTES_MAX]
+    odd = [name for name in names if "\0" in name or len(name.encode()) > SOURCE_NAME_BYTES_MAX]
     if odd:
         raise ModelError(
-            f"{len(odd)} names have a zero byte or more than {NAME_BYTES_MAX} bytes, "
+            f"{len(odd)} names have a zero byte or more than {SOURCE_NAME_BYTES_MAX} bytes, "
             f"the first begins {odd[0][:80]!r}",
             where=graph.name[:80],
             hint="give these tensors and nodes other names in the source",
@@ -252,9 +253,9 @@ def _lower_node(low: Lowering, node: Node) -> None:
         if value is not None and low.array(name) is None and not all(value.shape):
             raise Refusal(f"its input '{name}' has shape {list(value.shape)}")
     for name in (*node.inputs, *node.outputs):
-        if name and len(low.graph.values[name].shape) > MAX_RANK:
+        if name and len(low.graph.values[name].shape) > RANK_MAX:
             shape = list(low.graph.values[name].shape)
-            raise Refusal(f"'{name}' {shape} has more than the {MAX_RANK} axes of a tensor")
+            raise Refusal(f"'{name}' {shape} has more than the {RANK_MAX} axes of a tensor")
     lower = LOWERINGS.get(node.op)
     if lower is None:
         raise Refusal(NOT_LOWERED.get(node.op, "the compiler does not know it"))

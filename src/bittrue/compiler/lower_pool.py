@@ -15,6 +15,7 @@ from bittrue.compiler.constants import (
     check_windows,
     pool_multipliers,
 )
+from bittrue.compiler.limits import POOL_TAPS_MAX, WINDOW_MAX
 from bittrue.compiler.lower_conv import (
     both,
     counts_of,
@@ -24,7 +25,6 @@ from bittrue.compiler.lower_conv import (
     windows_of,
 )
 from bittrue.compiler.lower_state import Lowering, Operand, identity, real_order
-from bittrue.compiler.verify_program import POOL_TAPS_MAX, WINDOW_MAX
 from bittrue.errors import InternalError
 from bittrue.graph.model import Node
 from bittrue.graph.reference_move import resize_taps

@@ -18,8 +18,8 @@ from bittrue import arith
 from bittrue.arith import QParams
 from bittrue.compiler.constants import Refusal
 from bittrue.compiler.instructions import BY_NAME, COPY_RANK
-from bittrue.compiler.program import MAX_RANK, Buffer, Instruction, Tensor
-from bittrue.compiler.verify_program import DIM_MAX
+from bittrue.compiler.limits import DIM_MAX, RANK_MAX
+from bittrue.compiler.program import Buffer, Instruction, Tensor
 from bittrue.dtypes import name_of
 from bittrue.errors import InternalError
 from bittrue.graph.model import Node, Shape, Value
@@ -230,8 +230,8 @@ class Lowering:
 
     @staticmethod
     def _check_shape(shape: Shape) -> None:
-        if not 1 <= len(shape) <= MAX_RANK or not all(1 <= dim <= DIM_MAX for dim in shape):
-            raise Refusal(f"shape {list(shape)} is not 1 to {MAX_RANK} axes of at least 1")
+        if not 1 <= len(shape) <= RANK_MAX or not all(1 <= dim <= DIM_MAX for dim in shape):
+            raise Refusal(f"shape {list(shape)} is not 1 to {RANK_MAX} axes of at least 1")
 
     # --- steps -----------------------------------------------------------------------------------
 
@@ -391,7 +391,7 @@ class Lowering:
     def stand_in(self, name: str) -> None:
         """Place a value whose node was refused, so that later nodes are looked at too."""
         value = self.value(name)
-        shape = value.shape if 1 <= len(value.shape) <= MAX_RANK and all(value.shape) else (1,)
+        shape = value.shape if 1 <= len(value.shape) <= RANK_MAX and all(value.shape) else (1,)
         self.placed[name] = self.raw(shape, self.expected(name))
 
     def _rename(self, operand: Operand, value: Value) -> None:

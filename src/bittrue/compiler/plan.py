@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bittrue.compiler.program import ALIGNMENT, Buffer, Instruction, Program
+from bittrue.compiler.program import ALIGNMENT, Buffer, Instruction, Program, aligned
 
 # --- unused parts ----------------------------------------------------------------------------
 
@@ -126,15 +126,11 @@ def _greedy(lives: list[Lifetime]) -> dict[int, int]:
                 continue
             if start >= offset + life.nbytes:
                 break
-            offset = max(offset, _aligned(end))
+            offset = max(offset, aligned(end))
         offsets[life.buffer] = offset
         placed.append((offset, offset + life.nbytes, life))
         placed.sort(key=lambda item: item[:2])
     return offsets
-
-
-def _aligned(count: int) -> int:
-    return -(-count // ALIGNMENT) * ALIGNMENT
 
 
 def _end(offsets: dict[int, int], sizes: dict[int, int]) -> int:
@@ -149,11 +145,11 @@ def plan(program: Program) -> Program:
     """
     lives = lifetimes(program)
     offsets = place(lives)
-    arena = _aligned(_end(offsets, {life.buffer: life.nbytes for life in lives}))
+    arena = aligned(_end(offsets, {life.buffer: life.nbytes for life in lives}))
     buffers: list[Buffer] = []
     constants = 0
     for index, buffer in enumerate(program.buffers):
-        start = _aligned(constants) if buffer.constant else offsets[index]
+        start = aligned(constants) if buffer.constant else offsets[index]
         buffers.append(replace(buffer, offset=start))
         if buffer.constant:
             constants = start + buffer.nbytes

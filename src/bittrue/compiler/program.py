@@ -15,11 +15,16 @@ import numpy as np
 from bittrue.contract.tensor import Contract
 from bittrue.dtypes import nbytes
 
+#: Every buffer starts at a multiple of it, in the arena and among the constants.
 ALIGNMENT = 64
-MAX_RANK = 6
 HASH_BYTES = 32
 #: How a vector's inputs are made; the position is the number in a file.
 PATTERNS = ("random", "lowest", "highest")
+
+
+def aligned(count: int) -> int:
+    """Return the least multiple of ALIGNMENT that is at least `count`."""
+    return -(-count // ALIGNMENT) * ALIGNMENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +177,22 @@ class Program:
     preprocess: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     provenance: Mapping[str, object] = field(default_factory=dict)
     vectors: Vectors = Vectors()
+
+    @property
+    def computed(self) -> tuple[int, ...]:
+        """The tensors that are no constants, in order: those that lie in the arena."""
+        return tuple(
+            index for index, row in enumerate(self.tensors) if not self.buffers[row.buffer].constant
+        )
+
+    def last_writes(self) -> list[int]:
+        """Return for each tensor the last instruction that writes its buffer; -1 for none."""
+        by_buffer = {
+            self.tensors[index].buffer: at
+            for at, step in enumerate(self.instructions)
+            for index in step.outputs
+        }
+        return [by_buffer.get(row.buffer, -1) for row in self.tensors]
 
     def constant(self, tensor: int) -> np.ndarray:
         """Return a constant tensor's array in its physical shape, a view."""

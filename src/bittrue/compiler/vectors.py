@@ -13,12 +13,12 @@ from math import prod
 
 import numpy as np
 
+from bittrue.compiler.limits import VECTORS_MAX
 from bittrue.compiler.program import HASH_BYTES, PATTERNS, Program, Vector, Vectors
 from bittrue.contract.tensor import TensorContract
 from bittrue.dtypes import DTYPES
 from bittrue.errors import InternalError
 
-VECTORS_MAX = 64
 RANGE_BYTES = 8
 HEAD = struct.Struct("<IIQ")
 #: Of an input whose range nobody knows: what is mostly given to a network.
@@ -117,15 +117,6 @@ def _range(dtype: str, row: TensorContract) -> tuple[float, float]:
 # --- the section ---------------------------------------------------------------------------------
 
 
-def hashed_tensors(program: Program) -> tuple[int, ...]:
-    """Return the tensors that a vector has a hash of: those in the arena, in their order."""
-    return tuple(
-        index
-        for index, row in enumerate(program.tensors)
-        if not program.buffers[row.buffer].constant
-    )
-
-
 def section_length(inputs: int, hashed: int, count: int) -> int:
     """Return the length of VECTORS for `count` vectors, in bytes."""
     return RANGE_BYTES * inputs + count * (HEAD.size + HASH_BYTES * hashed) if count else 0
@@ -173,7 +164,7 @@ def read_section(data: memoryview, program: Program, count: int) -> tuple[Vector
         dtype = program.tensors[index].dtype
         low, high = np.frombuffer(data, _stored(dtype), 2, RANGE_BYTES * place).tolist()
         limits.append((low, high))
-    hashed, rows = len(hashed_tensors(program)), list[Vector]()
+    hashed, rows = len(program.computed), list[Vector]()
     for place in range(count):
         at = row_at(len(program.inputs), hashed, place)
         pattern, zero, seed = HEAD.unpack_from(data, at)
@@ -193,7 +184,7 @@ def row_at(inputs: int, hashed: int, place: int) -> int:
 
 def vector_problems(program: Program) -> Iterator[tuple[int, str]]:
     """Yield every rule that a program's vectors break, with the byte of VECTORS."""
-    vectors, hashed = program.vectors, len(hashed_tensors(program))
+    vectors, hashed = program.vectors, len(program.computed)
     if not vectors.rows and not vectors.ranges:
         return
     if len(vectors.ranges) != len(program.inputs) or not 1 <= len(vectors.rows) <= VECTORS_MAX:

@@ -10,15 +10,10 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from bittrue.compiler.limits import VECTORS_MAX
 from bittrue.compiler.program import Program, Vector, Vectors
-from bittrue.compiler.vectors import (
-    VECTORS_MAX,
-    hashed_tensors,
-    input_ranges,
-    recipes,
-    vector_inputs,
-)
-from bittrue.engines.emulate import Emulator, last_writes
+from bittrue.compiler.vectors import input_ranges, recipes, vector_inputs
+from bittrue.engines.emulate import Emulator
 from bittrue.engines.native import Engine
 from bittrue.errors import UsageError
 
@@ -46,7 +41,7 @@ def with_vectors(program: Program, count: int) -> Program:
 
 
 def _emulated(program: Program, vector: Vector) -> tuple[bytes, ...]:
-    wanted = hashed_tensors(program)
+    wanted = program.computed
     found = Emulator(program).run(vector_inputs(program, vector), wanted)[1]
     return tuple(hashlib.sha256(found[index].data).digest() for index in wanted)
 
@@ -128,12 +123,12 @@ def _verdict(program: Program, engine: Engine) -> Verdict:
     rows = program.vectors.rows
     found = (_mismatch(program, engine, index) for index in range(len(rows)))
     first = next((item for item in found if item is not None), None)
-    counts = (len(rows), len(hashed_tensors(program)))
+    counts = (len(rows), len(program.computed))
     return Verdict(engine.info.isa, engine.info.threads, *counts, first)
 
 
 def _mismatch(program: Program, engine: Engine, index: int) -> Mismatch | None:
-    vector, wanted = program.vectors.rows[index], hashed_tensors(program)
+    vector, wanted = program.vectors.rows[index], program.computed
     taps = engine.run(vector_inputs(program, vector), wanted)[1]
     differing = [
         tensor
@@ -142,7 +137,7 @@ def _mismatch(program: Program, engine: Engine, index: int) -> Mismatch | None:
     ]
     if not differing:
         return None
-    last = last_writes(program)
+    last = program.last_writes()
     first = min(differing, key=lambda tensor: (last[tensor], tensor))
     at = last[first]
     step = program.instructions[at] if at >= 0 else None

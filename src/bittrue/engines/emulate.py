@@ -75,7 +75,7 @@ class Emulator:
         program = self.program
         memory = self._memory(inputs)
         arrays = [memory[row.buffer].view(row.dtype).reshape(row.shape) for row in program.tensors]
-        last = last_writes(program)
+        last = program.last_writes()
         found = {index: arrays[index].copy() for index in taps if last[index] < 0}
         for at, instruction in enumerate(program.instructions):
             emulate(instruction, arrays)
@@ -107,15 +107,6 @@ class Emulator:
                 )
             memory[row.buffer][:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
         return memory
-
-
-def last_writes(program: Program) -> list[int]:
-    """Return for each tensor the last instruction that writes its buffer; -1 for none."""
-    by_buffer: dict[int, int] = {}
-    for at, instruction in enumerate(program.instructions):
-        for index in instruction.outputs:
-            by_buffer[program.tensors[index].buffer] = at
-    return [by_buffer.get(row.buffer, -1) for row in program.tensors]
 
 
 def emulate(instruction: Instruction, arrays: Sequence[Array]) -> None:

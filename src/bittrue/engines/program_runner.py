@@ -40,8 +40,7 @@ class ProgramRunner:
     @property
     def tensors(self) -> tuple[Tensor, ...]:
         """The tensors that can be tapped: all but the constants."""
-        buffers = self.program.buffers
-        return tuple(row for row in self.program.tensors if not buffers[row.buffer].constant)
+        return tuple(self.program.tensors[index] for index in self.program.computed)
 
     def run(
         self, inputs: Mapping[str, np.ndarray], taps: Sequence[str] = (), *, codes: bool = False
