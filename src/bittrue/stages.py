@@ -11,10 +11,10 @@ from bittrue.archive import ZIP_MAGIC, archive_from_bytes
 from bittrue.compiler.fileformat import MAGIC, from_bytes
 from bittrue.compiler.program import Program
 from bittrue.contract.preprocess import Preprocess, normalised_range, preprocess_from_json
-from bittrue.contract.tensor import Contract, TensorContract
+from bittrue.contract.tensor import HOLDS_NORMALISED, HOLDS_PIXELS, Contract, TensorContract
 from bittrue.engines.emulate import Emulator
 from bittrue.engines.program_runner import ProgramRunner
-from bittrue.engines.runner import Runner
+from bittrue.engines.runner import Runner, contract_of
 from bittrue.errors import FormatError, UsageError
 from bittrue.files import unreadable
 from bittrue.graph.model import Graph
@@ -214,21 +214,16 @@ def contract_of_stage(subject: Subject, stage: str = "") -> Contract:
 
 def stage_contract(network: Network, stage: str) -> Contract:
     """Return the contract of a stage that runs in float; see `Program.contract` for the others."""
-    graph = stage_graph(network, stage)
+    plain = contract_of(stage_graph(network, stage))
     ranges = {} if network.quantized is None else network.quantized.ranges
     return Contract(
-        tuple(_input_contract(graph, name, network.preprocess.get(name)) for name in graph.inputs),
-        tuple(replace(_plain(graph, name), value_range=ranges.get(name)) for name in graph.outputs),
+        tuple(_fed(row, network.preprocess.get(row.name)) for row in plain.inputs),
+        tuple(replace(row, value_range=ranges.get(row.name)) for row in plain.outputs),
     )
 
 
-def _plain(graph: Graph, name: str) -> TensorContract:
-    value = graph.values[name]
-    return TensorContract(name, value.shape, value.dtype)
-
-
-def _input_contract(graph: Graph, name: str, preprocess: Preprocess | None) -> TensorContract:
-    row = _plain(graph, name)
+def _fed(row: TensorContract, preprocess: Preprocess | None) -> TensorContract:
+    """Return the contract of an input with what its preprocessing says of it."""
     if preprocess is None:
         return row
     if row.dtype == "uint8":
@@ -237,12 +232,12 @@ def _input_contract(graph: Graph, name: str, preprocess: Preprocess | None) -> T
             layout="NHWC" if row.shape == preprocess.raw_shape else preprocess.layout,
             colour=preprocess.colour,
             value_range=(0.0, 255.0),
-            holds="raw pixels",
+            holds=HOLDS_PIXELS,
         )
     return replace(
         row,
         layout=preprocess.layout,
         colour=preprocess.colour,
         value_range=normalised_range(preprocess),
-        holds="normalised values",
+        holds=HOLDS_NORMALISED,
     )

@@ -34,6 +34,11 @@ def test_each_operator_is_lowered_or_says_why_not(op: str) -> None:
 
 
 @pytest.mark.parametrize("op", LOWERINGS)
+def test_each_lowered_operator_has_a_form(op: str) -> None:
+    assert LOWERINGS[op].codes or LOWERINGS[op].floats
+
+
+@pytest.mark.parametrize("op", LOWERINGS)
 def test_each_lowered_operator_has_a_quantisation_target(op: str) -> None:
     assert op in {row.op for row in TARGETS}
 

@@ -1,35 +1,41 @@
-"""From a quantised graph to a program: one lowering an operator, read from one table."""
+"""From a quantised graph to a program: each operator's forms are read from one table."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from bittrue.arith import QParams
 from bittrue.compiler.constants import Misfit, Refusal
 from bittrue.compiler.limits import IO_MAX, RANK_MAX
-from bittrue.compiler.lower_conv import lower_conv_transpose
-from bittrue.compiler.lower_either import (
-    lower_any_comparison,
-    lower_any_matmul,
-    lower_any_not,
-    lower_any_prelu,
-    lower_any_reduction,
-    lower_any_where,
-)
+from bittrue.compiler.lower_conv import lower_conv, lower_conv_transpose, lower_dense
 from bittrue.compiler.lower_elementwise import (
-    lower_batch_norm,
-    lower_binary,
-    lower_softmax,
-    lower_unary,
+    all_codes,
+    as_table,
+    lower_extreme,
+    lower_product,
+    lower_quotient,
+    lower_sum,
+    reads_codes,
 )
 from bittrue.compiler.lower_float import (
-    lower_any_cast,
-    lower_any_conv,
-    lower_any_dense,
+    lower_cast,
+    lower_expression,
+    lower_float_binary,
+    lower_float_comparison,
+    lower_float_conv,
+    lower_float_dense,
+    lower_float_matmul,
+    lower_float_norm,
+    lower_float_not,
+    lower_float_prelu,
+    lower_float_reduction,
+    lower_float_where,
     lower_gemm,
     lower_log_softmax,
+    lower_softmax,
 )
+from bittrue.compiler.lower_logic import lower_compare, lower_prelu, lower_where
+from bittrue.compiler.lower_matmul import lower_matmul
 from bittrue.compiler.lower_move import (
     lower_concat,
     lower_depth_to_space,
@@ -53,8 +59,8 @@ from bittrue.compiler.lower_state import Lowering, Operand, identity
 from bittrue.compiler.plan import plan, pruned
 from bittrue.compiler.program import Program
 from bittrue.compiler.verify_program import verify_program
-from bittrue.contract.tensor import Contract, TensorContract
-from bittrue.errors import ModelError, UnsupportedError, UnsupportedNode
+from bittrue.contract.tensor import HOLDS_CODES, HOLDS_PIXELS, Contract, TensorContract
+from bittrue.errors import InternalError, ModelError, UnsupportedError, UnsupportedNode
 from bittrue.graph.model import Graph, Node
 from bittrue.quant.model import QuantizedGraph
 
@@ -63,53 +69,107 @@ Lower = Callable[[Lowering, Node], tuple[Operand, ...]]
 #: Of a name in a network: in an executable it may be longer by the role that a step adds.
 SOURCE_NAME_BYTES_MAX = 65_000
 
-_UNARY = (
-    *("Pointwise", "Relu", "LeakyRelu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh"),
-    *("Exp", "Log", "Sqrt", "Reciprocal", "Neg", "Abs", "Floor", "Ceil", "Round", "Sign", "Erf"),
-    *("Softplus", "Softsign", "Mish", "Sin", "Cos", "Elu", "Celu", "Selu", "ThresholdedRelu"),
-    "Gelu",
-)
 
-#: The lowering of every operator that has one.
-LOWERINGS: dict[str, Lower] = {
-    "Conv": lower_any_conv,
-    "ConvTranspose": lower_conv_transpose,
-    "Dense": lower_any_dense,
-    "MatMul": lower_any_matmul,
-    "Gemm": lower_gemm,
-    "BatchNormalization": lower_batch_norm,
-    "PRelu": lower_any_prelu,
-    **dict.fromkeys(_UNARY, lower_unary),
-    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Min", "Max", "Pow", "Mod"), lower_binary),
+def _weights_are_codes(low: Lowering, node: Node) -> bool:
+    """Return whether a layer's weights have codes; computed ones, which have none, are refused."""
+    return node.name in low.quantized.weights or low.array(node.inputs[1]) is None
+
+
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """The forms in which an operator runs; the first that a node's values allow is taken.
+
+    Args:
+        codes: On codes; refuses values in float32 where there is no form for those.
+        floats: In float32.
+        table: Whether it is one TABLE where it is a function of one value, both stored as codes.
+        takes_codes: Whether a node's values are stored as `codes` takes them.
+    """
+
+    codes: Lower | None = None
+    floats: Lower | None = None
+    table: bool = False
+    takes_codes: Callable[[Lowering, Node], bool] = all_codes
+
+    def lower(self, low: Lowering, node: Node) -> tuple[Operand, ...]:
+        """Emit a node and return its outputs.
+
+        Raises:
+            Refusal: if it cannot be lowered.
+        """
+        made = as_table(low, node) if self.table else None
+        if made is not None:
+            return made
+        if self.codes is not None and (self.floats is None or self.takes_codes(low, node)):
+            return self.codes(low, node)
+        if self.floats is None:
+            raise InternalError(f"{node.op} has no form")
+        return self.floats(low, node)
+
+
+def _as_stored(lower: Lower) -> Forms:
+    """Return the forms of an operator that only moves elements, whatever they are stored as."""
+    return Forms(lower, lower)
+
+
+_COMPARISON = Forms(lower_compare, lower_float_comparison, table=True)
+_EXPRESSION = Forms(floats=lower_expression, table=True)
+_LOGIC = Forms(lower_extreme, lower_float_comparison, table=True)
+
+#: The forms of every operator that has one.
+LOWERINGS: dict[str, Forms] = {
+    "Conv": Forms(lower_conv, lower_float_conv, takes_codes=_weights_are_codes),
+    "ConvTranspose": Forms(lower_conv_transpose),
+    "Dense": Forms(lower_dense, lower_float_dense, takes_codes=_weights_are_codes),
+    # Sums of codes may leave as float32.
+    "MatMul": Forms(lower_matmul, lower_float_matmul, takes_codes=reads_codes),
+    "Gemm": Forms(floats=lower_gemm),
+    "BatchNormalization": Forms(floats=lower_float_norm, table=True),
+    "PRelu": Forms(lower_prelu, lower_float_prelu, table=True),
     **dict.fromkeys(
-        ("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual"), lower_any_comparison
+        (
+            *("Pointwise", "Relu", "LeakyRelu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish"),
+            *("Tanh", "Exp", "Log", "Sqrt", "Reciprocal", "Neg", "Abs", "Floor", "Ceil", "Round"),
+            *("Sign", "Erf", "Softplus", "Softsign", "Mish", "Sin", "Cos", "Elu", "Celu", "Selu"),
+            *("ThresholdedRelu", "Gelu"),
+        ),
+        _EXPRESSION,
     ),
-    **dict.fromkeys(("And", "Or"), lower_any_comparison),
-    "Not": lower_any_not,
-    "Where": lower_any_where,
-    "Softmax": lower_softmax,
-    "LogSoftmax": lower_log_softmax,
-    "Cast": lower_any_cast,
-    "MaxPool": lower_max_pool,
-    "AveragePool": lower_average_pool,
-    **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), lower_reduction),
-    **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"), lower_any_reduction),
-    **dict.fromkeys(("ReduceProd", "ReduceL2"), lower_any_reduction),
-    "Resize": lower_resize,
-    "Reshape": lower_reshape,
-    "Transpose": lower_transpose,
-    "Concat": lower_concat,
-    "Split": lower_split,
-    "Slice": lower_slice,
-    "Pad": lower_pad,
-    "Gather": lower_gather,
-    "Expand": lower_expand,
-    "Tile": lower_tile,
-    "DepthToSpace": lower_depth_to_space,
-    "SpaceToDepth": lower_space_to_depth,
+    **dict.fromkeys(("Add", "Sub"), Forms(lower_sum, lower_float_binary, table=True)),
+    "Mul": Forms(lower_product, lower_float_binary, table=True),
+    "Div": Forms(lower_quotient, lower_float_binary, table=True),
+    **dict.fromkeys(("Min", "Max"), Forms(lower_extreme, lower_float_binary, table=True)),
+    **dict.fromkeys(("Pow", "Mod"), Forms(floats=lower_float_binary, table=True)),
+    **dict.fromkeys(("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual"), _COMPARISON),
+    **dict.fromkeys(("And", "Or"), _LOGIC),
+    "Not": Forms(floats=lower_float_not, table=True),
+    "Where": Forms(lower_where, lower_float_where, table=True),
+    "Softmax": Forms(floats=lower_softmax),
+    "LogSoftmax": Forms(floats=lower_log_softmax),
+    "Cast": _as_stored(lower_cast),
+    "MaxPool": Forms(lower_max_pool),
+    "AveragePool": Forms(lower_average_pool),
+    **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), Forms(lower_reduction)),
+    **dict.fromkeys(
+        ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"),
+        Forms(lower_reduction, lower_float_reduction),
+    ),
+    **dict.fromkeys(("ReduceProd", "ReduceL2"), Forms(floats=lower_float_reduction)),
+    "Resize": _as_stored(lower_resize),
+    "Reshape": _as_stored(lower_reshape),
+    "Transpose": _as_stored(lower_transpose),
+    "Concat": _as_stored(lower_concat),
+    "Split": _as_stored(lower_split),
+    "Slice": _as_stored(lower_slice),
+    "Pad": _as_stored(lower_pad),
+    "Gather": _as_stored(lower_gather),
+    "Expand": _as_stored(lower_expand),
+    "Tile": _as_stored(lower_tile),
+    "DepthToSpace": _as_stored(lower_depth_to_space),
+    "SpaceToDepth": _as_stored(lower_space_to_depth),
 }
 
-#: The operators without a lowering, and why.
+#: The operators without a form, and why.
 NOT_LOWERED: dict[str, str] = {
     **dict.fromkeys(("ArgMax", "ArgMin"), "the engine writes no indices"),
 }
@@ -122,15 +182,18 @@ def compile_graph(
     inputs: Sequence[TensorContract] = (),
     preprocess: Mapping[str, Mapping[str, object]] | None = None,
     provenance: Mapping[str, object] | None = None,
+    where: str = "",
 ) -> Program:
     """Return the program of a quantised graph, planned and verified.
 
     Args:
         quantized: The graph, with a form for every value that is no constant.
         name: The network's name; the graph's where empty.
-        inputs: What is known of the inputs, by name: layout and colour are taken over.
+        inputs: What is known of the inputs: layout and colour are taken over, and the range of
+            those that were not calibrated (raw pixels).
         preprocess: By input name: JSON form of its preprocessing.
         provenance: Tool version, source's sha256, settings: plain JSON values.
+        where: The file that a refusal names; the graph where empty.
 
     Raises:
         ModelError: if a name cannot be in an executable.
@@ -140,10 +203,9 @@ def compile_graph(
     _check_names(quantized.graph)
     low, ends, refused = _lowered(quantized, figures=True)
     if refused:
-        raise UnsupportedError(
-            f"{len(refused)} node{'s' if len(refused) > 1 else ''} cannot run on the engine",
-            nodes=tuple(refused),
-            where=quantized.graph.name,
+        raise cannot_run(
+            refused,
+            where=where or quantized.graph.name,
             hint="end the network before them (--end), or change these layers in the source",
         )
     program = Program(
@@ -154,13 +216,23 @@ def compile_graph(
         constants=low.constants,
         inputs=tuple(low.placed[item].tensor for item in quantized.graph.inputs),
         outputs=tuple(ends),
-        contract=_contract(quantized, {row.name: row for row in inputs}, preprocess or {}),
+        contract=_contract(quantized, {row.name: row for row in inputs}),
         preprocess=preprocess or {},
         provenance=provenance or {},
     )
     done = plan(pruned(program))
     verify_program(done)
     return done
+
+
+def cannot_run(nodes: Sequence[UnsupportedNode], *, where: str, hint: str) -> UnsupportedError:
+    """Return the refusal of a network for some of its nodes, all of them listed."""
+    return UnsupportedError(
+        f"{len(nodes)} node{'s' if len(nodes) > 1 else ''} cannot run on the engine",
+        nodes=tuple(nodes),
+        where=where,
+        hint=hint,
+    )
 
 
 def refused_nodes(
@@ -256,10 +328,10 @@ def _lower_node(low: Lowering, node: Node) -> None:
         if name and len(low.graph.values[name].shape) > RANK_MAX:
             shape = list(low.graph.values[name].shape)
             raise Refusal(f"'{name}' {shape} has more than the {RANK_MAX} axes of a tensor")
-    lower = LOWERINGS.get(node.op)
-    if lower is None:
+    forms = LOWERINGS.get(node.op)
+    if forms is None:
         raise Refusal(NOT_LOWERED.get(node.op, "the compiler does not know it"))
-    for name, operand in zip(node.outputs, lower(low, node), strict=True):
+    for name, operand in zip(node.outputs, forms.lower(low, node), strict=True):
         if name:
             low.bind(name, operand)
 
@@ -284,74 +356,30 @@ def _finish_outputs(low: Lowering) -> tuple[list[int], list[UnsupportedNode]]:
 # --- the contract ----------------------------------------------------------------------------
 
 
-def _contract(
-    quantized: QuantizedGraph,
-    known: Mapping[str, TensorContract],
-    preprocess: Mapping[str, Mapping[str, object]],
-) -> Contract:
+def _contract(quantized: QuantizedGraph, known: Mapping[str, TensorContract]) -> Contract:
     graph = quantized.graph
+    inputs = tuple(_end(quantized, name) for name in graph.inputs)
     return Contract(
-        tuple(
-            replace(
-                _tensor_contract(quantized, name),
-                layout=known[name].layout if name in known else _layout(graph, name),
-                colour=known[name].colour if name in known else _colour(preprocess.get(name)),
-                value_range=_range(quantized, name, known.get(name)),
-            )
-            for name in graph.inputs
-        ),
-        tuple(_tensor_contract(quantized, name) for name in graph.outputs),
+        tuple(_with_known(row, known.get(row.name, row)) for row in inputs),
+        tuple(_end(quantized, name) for name in graph.outputs),
     )
 
 
-def _range(
-    quantized: QuantizedGraph, name: str, known: TensorContract | None
-) -> tuple[float, float] | None:
-    """Return an input's calibrated range; where none was seen (raw pixels), what is known of it."""
-    seen = quantized.ranges.get(name)
-    if seen is not None:
-        return float(seen[0]), float(seen[1])
-    return None if known is None else known.value_range
+def _with_known(row: TensorContract, known: TensorContract) -> TensorContract:
+    seen = known.value_range if row.value_range is None else row.value_range
+    return replace(row, layout=known.layout, colour=known.colour, value_range=seen)
 
 
-def _tensor_contract(quantized: QuantizedGraph, name: str) -> TensorContract:
+def _end(quantized: QuantizedGraph, name: str) -> TensorContract:
+    """Return what the graph itself says of an input or output."""
     value = quantized.graph.values[name]
-    held = quantized.activations.get(name)
     limits = quantized.ranges.get(name)
-    raw = value.dtype == "uint8" and name in quantized.graph.inputs
-    plain = TensorContract(
-        name,
-        value.shape,
-        value.dtype,
-        value_range=None if limits is None else (float(limits[0]), float(limits[1])),
-        holds="raw pixels" if raw else "values",
-    )
-    return plain if held is None or raw else _as_codes(plain, held)
-
-
-def _as_codes(plain: TensorContract, held: QParams) -> TensorContract:
-    return replace(
-        plain,
-        dtype="uint8",
-        scale=float(held.scale[0]),
-        zero_point=held.zero_point,
-        holds="codes",
-    )
-
-
-def _layout(graph: Graph, name: str) -> str:
-    """Return what the axes of an input mean, where its first reader says it."""
-    rank = len(graph.values[name].shape)
-    for node in graph.nodes:
-        if name not in node.inputs:
-            continue
-        if node.op in ("Conv", "ConvTranspose", "MaxPool", "AveragePool"):
-            return {3: "NCL", 4: "NCHW"}.get(rank, "")
-        if node.op == "Transpose" and node.ints("perm") == (0, 3, 1, 2):
-            return "NHWC"
-    return ""
-
-
-def _colour(recipe: Mapping[str, object] | None) -> str:
-    colour = "" if recipe is None else recipe.get("colour", "")
-    return colour if isinstance(colour, str) else ""
+    seen = None if limits is None else (float(limits[0]), float(limits[1]))
+    row = TensorContract(name, value.shape, value.dtype, value_range=seen)
+    if value.dtype == "uint8" and name in quantized.graph.inputs:
+        return replace(row, holds=HOLDS_PIXELS)
+    held = quantized.activations.get(name)
+    if held is None:
+        return row
+    scale = float(held.scale[0])
+    return replace(row, dtype="uint8", scale=scale, zero_point=held.zero_point, holds=HOLDS_CODES)

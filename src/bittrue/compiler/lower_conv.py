@@ -19,7 +19,8 @@ from bittrue.compiler.constants import (
     convolution_sums,
     zero_of_channels,
 )
-from bittrue.compiler.lower_elementwise import clamped, float_clip
+from bittrue.compiler.lower_elementwise import clamped
+from bittrue.compiler.lower_float import float_clip
 from bittrue.compiler.lower_state import Lowering, Operand, channels_last
 from bittrue.graph.model import Node
 from bittrue.quant.model import WeightCodes

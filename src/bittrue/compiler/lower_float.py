@@ -1,4 +1,4 @@
-"""Operators in float32 only: truth values, reductions, logarithms of softmax, matrix products.
+"""Operators in float32: expressions, pairs, truth values, reductions, matrix products.
 
 A truth value is 1 where it holds and 0 where not, here in float32; between nodes it may be stored
 as such codes of scale 1, which is the same number (docs/numerics.md 7.9).
@@ -12,25 +12,186 @@ from math import prod
 import numpy as np
 
 from bittrue.compiler.constants import Refusal
-from bittrue.compiler.instructions import REDUCTIONS
-from bittrue.compiler.lower_conv import lower_conv, lower_dense
-from bittrue.compiler.lower_elementwise import (
-    all_codes,
-    as_float,
-    f32_binary,
-    f32_scalar,
-    f32_unary,
-    float_clip,
-    lower_cast,
-    select,
-    table_axis,
-)
+from bittrue.compiler.instructions import BINARY_FUNCTIONS, REDUCTIONS, UNARY_FUNCTIONS
+from bittrue.compiler.lower_elementwise import aligned, as_table
 from bittrue.compiler.lower_move import reshaped
-from bittrue.compiler.lower_pool import lower_reduction
-from bittrue.compiler.lower_state import Lowering, Operand, identity
+from bittrue.compiler.lower_state import Lowering, Operand, channels_last, identity
+from bittrue.errors import InternalError
 from bittrue.graph.model import Node
+from bittrue.graph.pointwise import parse, unary_expr
 from bittrue.graph.shapes import broadcast
 from bittrue.quant.target import is_float_product
+
+# --- steps -------------------------------------------------------------------------------------
+
+
+def f32_unary(low: Lowering, name: str, x: Operand) -> Operand:
+    """Emit one F32_UNARY."""
+    params = {"function": UNARY_FUNCTIONS.index(name)}
+    return low.emit("F32_UNARY", (x.tensor,), low.new(x.shape, x.perm, None), params)
+
+
+def f32_binary(low: Lowering, name: str, a: Operand, b: Operand) -> Operand:
+    """Emit one F32_BINARY on operands that broadcast.
+
+    Raises:
+        Refusal: if they do not.
+    """
+    shape = broadcast(a.shape, b.shape)
+    if shape is None:
+        raise Refusal(f"shapes {a.shape} and {b.shape} do not broadcast")
+    (left, right), perm = aligned(low, [a, b], shape, None)
+    params = {"function": BINARY_FUNCTIONS.index(name)}
+    y = low.new(shape, perm, None)
+    return low.emit("F32_BINARY", (left.tensor, right.tensor), y, params)
+
+
+def f32_scalar(low: Lowering, value: float, rank: int) -> Operand:
+    """Return a float32 constant that broadcasts against `rank` axes."""
+    return low.constant_operand("scalar", np.full((1,) * rank, value, np.float32), None)
+
+
+#: Powers of whole and half exponents up to this are products and roots: exact where x is small and
+#: whole, and otherwise nearer than exp(c * log(x)).
+POWER_MAX = 64
+
+
+def f32_power(low: Lowering, x: Operand, exponent: float) -> Operand:
+    """Return x to a constant power: products, square root and reciprocal where those reach.
+
+    Half powers of -infinity are NaN there, and -0 of -0; by `pow` they are infinity and 0.
+    """
+    twice = 2 * abs(exponent)
+    if not twice.is_integer() or not 1 <= twice <= 2 * POWER_MAX:
+        return f32_binary(low, "pow", x, f32_scalar(low, exponent, len(x.shape)))
+    result = f32_unary(low, "sqrt", x) if twice % 2 else None
+    square, rest = x, int(twice) // 2
+    while rest:
+        if rest % 2:
+            result = square if result is None else f32_binary(low, "mul", result, square)
+        rest //= 2
+        if rest:
+            square = f32_binary(low, "mul", square, square)
+    if result is None:
+        raise InternalError(f"no power of {exponent}")
+    return f32_unary(low, "reciprocal", result) if exponent < 0 else result
+
+
+def float_clip(low: Lowering, node: Node, y: Operand) -> Operand:
+    """Return a float32 operand after the node's clip: first its low bound, then its high one."""
+    for name, bound in zip(("max", "min"), node.clip, strict=True):
+        if np.isfinite(bound):
+            y = f32_binary(low, name, y, f32_scalar(low, bound, len(y.shape)))
+    return y
+
+
+def as_float(low: Lowering, name: str) -> Operand:
+    """Return a value, or a constant, as float32."""
+    return low.convert(low.read(name), None)
+
+
+def select(low: Lowering, condition: Operand, a: Operand, b: Operand) -> Operand:
+    """Emit one F32_WHERE on operands that broadcast.
+
+    Raises:
+        Refusal: if they do not.
+    """
+    inner = broadcast(a.shape, b.shape)
+    shape = None if inner is None else broadcast(condition.shape, inner)
+    if shape is None:
+        raise Refusal(f"shapes {condition.shape}, {a.shape} and {b.shape} do not broadcast")
+    laid, perm = aligned(low, [condition, a, b], shape, None)
+    return low.emit("F32_WHERE", [item.tensor for item in laid], low.new(shape, perm, None), {})
+
+
+# --- elementwise ------------------------------------------------------------------------------
+
+
+def lower_expression(low: Lowering, node: Node) -> tuple[Operand, ...]:
+    """Lower an operator of one value: its expression, step by step."""
+    expr = unary_expr(node.op, node.attrs)
+    if expr is None:
+        raise Refusal("it runs on codes only, and its input or output is stored as float32")
+    return (_expression(low, expr, as_float(low, node.inputs[0])),)
+
+
+def _expression(low: Lowering, expr: str, x: Operand) -> Operand:
+    """Emit a postfix expression on float32, every step rounded once.
+
+    Raises:
+        Refusal: if it uses functions that the engine does not have in float32; all are named.
+    """
+    program = parse(expr)
+    words = {step.word for step in program.steps}
+    missing = sorted(words - {*BINARY_FUNCTIONS, *UNARY_FUNCTIONS})
+    if missing:
+        raise Refusal(f"the engine has no float32 form of {', '.join(missing)}")
+    done: list[Operand] = []
+
+    def operand_of(argument: str | float | int) -> Operand:
+        if isinstance(argument, str):
+            return x
+        if isinstance(argument, int):
+            return done[argument]
+        return f32_scalar(low, argument, len(x.shape))
+
+    for step in program.steps:
+        arguments = [operand_of(argument) for argument in step.args]
+        power = step.args[-1] if step.word == "pow" else None
+        if isinstance(power, float):
+            done.append(f32_power(low, arguments[0], power))
+        elif len(arguments) == 1:
+            done.append(f32_unary(low, step.word, arguments[0]))
+        else:
+            done.append(f32_binary(low, step.word, arguments[0], arguments[1]))
+    result = operand_of(program.result)
+    return result if result.shape == x.shape else _spread(low, result, x)
+
+
+def _spread(low: Lowering, value: Operand, x: Operand) -> Operand:
+    """Return a constant expression at x's shape."""
+    target = low.new(x.shape, x.perm, None)
+    axes = [(size, 0, step) for size, step in zip(x.shape, target.strides, strict=True)]
+    low.copy(value, target, axes)
+    return target
+
+
+def lower_float_binary(low: Lowering, node: Node) -> tuple[Operand, ...]:
+    """Lower an operator of two values, clipped as the node says; a constant power is products."""
+    exponent = low.array(node.inputs[1]) if node.op == "Pow" else None
+    if (
+        exponent is not None
+        and exponent.size == 1
+        and exponent.ndim <= len(low.value(node.inputs[0]).shape)
+    ):
+        return (f32_power(low, as_float(low, node.inputs[0]), float(exponent.reshape(-1)[0])),)
+    a, b = (as_float(low, item) for item in node.inputs)
+    return (float_clip(low, node, f32_binary(low, node.op.lower(), a, b)),)
+
+
+def lower_float_prelu(low: Lowering, node: Node) -> tuple[Operand, ...]:
+    """Lower PRelu: x where x >= 0, else slope * x."""
+    x, slope = (as_float(low, name) for name in node.inputs)
+    below = f32_binary(low, "less", x, f32_scalar(low, 0.0, len(x.shape)))
+    return (select(low, below, f32_binary(low, "mul", x, slope), x),)
+
+
+def lower_float_norm(low: Lowering, node: Node) -> tuple[Operand, ...]:
+    """Lower BatchNormalization: ``(x - mean) * factor + bias``, each step rounded.
+
+    The factor is ``scale / sqrt(var + epsilon)``, computed by the compiler in float64.
+    """
+    x = as_float(low, node.inputs[0])
+    scale, bias, mean, var = (low.given(node, index) for index in range(1, 5))
+    if scale is None or bias is None or mean is None or var is None:
+        raise Refusal("it lacks a constant")
+    factor = scale.astype(np.float64) / np.sqrt(var.astype(np.float64) + node.number("epsilon"))
+    shape = (1, -1, *(1,) * (len(x.shape) - 2))
+    for name, array in (("sub", mean), ("mul", factor), ("add", bias)):
+        each = low.constant_operand(name, array.astype(np.float32).reshape(shape), None)
+        x = f32_binary(low, name, x, each)
+    return (x,)
+
 
 # --- truth values ------------------------------------------------------------------------------
 
@@ -60,7 +221,7 @@ _COMPARISONS = {
 }
 
 
-def lower_comparison(low: Lowering, node: Node) -> tuple[Operand, ...]:
+def lower_float_comparison(low: Lowering, node: Node) -> tuple[Operand, ...]:
     """Lower a comparison; And is the lesser of two truth values, Or the greater."""
     a, b = (_number(low, name) for name in node.inputs)
     return (f32_binary(low, _COMPARISONS[node.op], a, b),)
@@ -70,29 +231,33 @@ def _negated(low: Lowering, truth: Operand) -> Operand:
     return f32_binary(low, "sub", f32_scalar(low, 1.0, len(truth.shape)), truth)
 
 
-def lower_not(low: Lowering, node: Node) -> tuple[Operand, ...]:
+def lower_float_not(low: Lowering, node: Node) -> tuple[Operand, ...]:
     """Lower Not: 1 - x."""
     return (_negated(low, _number(low, node.inputs[0])),)
 
 
-def lower_where(low: Lowering, node: Node) -> tuple[Operand, ...]:
+def lower_float_where(low: Lowering, node: Node) -> tuple[Operand, ...]:
     """Lower Where."""
     condition, a, b = (_number(low, name) for name in node.inputs)
     return (select(low, condition, a, b),)
 
 
-def lower_any_cast(low: Lowering, node: Node) -> tuple[Operand, ...]:
-    """Lower Cast between float32 and bool, and the casts that move nothing."""
+def lower_cast(low: Lowering, node: Node) -> tuple[Operand, ...]:
+    """Lower Cast between float32, bool and uint8: to bool a table or comparison, else nothing."""
     source, to = low.value(node.inputs[0]).dtype, node.text("to")
     if source == "bool" and to in ("float32", "bool"):
         return (low.read(node.inputs[0]),)
-    if source == "float32" and to == "bool":
-        if all_codes(low, node) and table_axis(low, node) is not None:
-            return lower_cast(low, node)
+    made = as_table(low, node) if to == "bool" else None
+    if made is not None:
+        return made
+    if (source, to) == ("float32", "bool"):
         x = as_float(low, node.inputs[0])
         zero = f32_binary(low, "equal", x, f32_scalar(low, 0.0, len(x.shape)))
         return (_negated(low, zero),)
-    return lower_cast(low, node)
+    operand = low.read(node.inputs[0])
+    if to != "float32" or source not in ("uint8", "bool", "float32"):
+        raise Refusal(f"{source} to {to} is not handled, only uint8 or bool to float32, or to bool")
+    return (operand,)
 
 
 # --- along axes --------------------------------------------------------------------------------
@@ -127,12 +292,17 @@ def f32_reduce(low: Lowering, name: str, x: Operand, axes: Sequence[int]) -> Ope
 
 
 def lower_float_reduction(low: Lowering, node: Node) -> tuple[Operand, ...]:
-    """Lower a reduction in float32; a mean of codes into codes is an AVG_POOL."""
-    held = None if low.array(node.inputs[0]) is not None else low.placed[node.inputs[0]].qparams
-    if node.op == "ReduceMean" and held is not None and low.expected(node.outputs[0]) is not None:
-        return lower_reduction(low, node)
+    """Lower a reduction."""
     made = f32_reduce(low, _REDUCED[node.op], as_float(low, node.inputs[0]), node.ints("axes"))
     return (reshaped(low, made, low.value(node.outputs[0]).shape),)
+
+
+def lower_softmax(low: Lowering, node: Node) -> tuple[Operand, ...]:
+    """Lower Softmax in float32 over an axis that is made to lie last."""
+    x = as_float(low, node.inputs[0])
+    perm = channels_last(len(x.shape), node.integer("axis"), x.perm)
+    lying = low.laid_out(x, perm)
+    return (low.emit("F32_SOFTMAX", (lying.tensor,), low.new(x.shape, perm, None), {}),)
 
 
 def lower_log_softmax(low: Lowering, node: Node) -> tuple[Operand, ...]:
@@ -201,20 +371,16 @@ def _scaled(low: Lowering, x: Operand, factor: float) -> Operand:
     return x if factor == 1 else f32_binary(low, "mul", x, f32_scalar(low, factor, len(x.shape)))
 
 
-def lower_any_dense(low: Lowering, node: Node) -> tuple[Operand, ...]:
-    """Lower Dense: on codes, or as a product of float32 where its weights have no codes."""
-    if node.name in low.quantized.weights:
-        return lower_dense(low, node)
+def lower_float_dense(low: Lowering, node: Node) -> tuple[Operand, ...]:
+    """Lower Dense as a product of float32."""
     x, w = as_float(low, node.inputs[0]), _weights(low, node)
     if len(x.shape) == 1:
         raise Refusal("its input has one axis")
     return (_with_bias(low, node, f32_matmul(low, x, _matrix(low, w.T)), -1),)
 
 
-def lower_any_conv(low: Lowering, node: Node) -> tuple[Operand, ...]:
-    """Lower Conv: on codes, or, if it is 1x1, as a product of float32."""
-    if node.name in low.quantized.weights or low.array(node.inputs[1]) is None:
-        return lower_conv(low, node)
+def lower_float_conv(low: Lowering, node: Node) -> tuple[Operand, ...]:
+    """Lower Conv, if it is 1x1, as a product of float32."""
     x, w = as_float(low, node.inputs[0]), _weights(low, node)
     rank, shape = len(x.shape), x.shape
     lying = low.laid_out(x, (0, *range(2, rank), 1))

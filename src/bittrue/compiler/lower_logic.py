@@ -9,13 +9,10 @@ from bittrue.arith import CODES, QParams
 from bittrue.compiler.constants import Refusal
 from bittrue.compiler.instructions import COMPARE_FUNCTIONS
 from bittrue.compiler.lower_elementwise import (
-    all_codes,
     code_operand,
     code_product,
     code_sum,
     pair_on_codes,
-    table_axis,
-    through_table,
 )
 from bittrue.compiler.lower_state import Lowering, Operand
 from bittrue.graph.model import Node
@@ -31,10 +28,7 @@ _COMPARISONS = {
 
 
 def lower_compare(low: Lowering, node: Node) -> tuple[Operand, ...]:
-    """Lower a comparison: a TABLE where one side is constant, else COMPARE."""
-    axis = table_axis(low, node)
-    if all_codes(low, node) and axis is not None:
-        return through_table(low, node, axis)
+    """Lower a comparison as COMPARE."""
     function, swapped = _COMPARISONS[node.op]
     names = node.inputs[::-1] if swapped else node.inputs
     (a, qa), (b, qb) = (code_operand(low, name) for name in names)
@@ -47,9 +41,6 @@ def lower_compare(low: Lowering, node: Node) -> tuple[Operand, ...]:
 
 def lower_where(low: Lowering, node: Node) -> tuple[Operand, ...]:
     """Lower Where as ``c*a + (not c)*b`` in the codes of the result: one term is always zero."""
-    axis = table_axis(low, node)
-    if all_codes(low, node) and axis is not None:
-        return through_table(low, node, axis)
     out = low.expected(node.outputs[0])
     if out is None or out.per_channel:
         raise Refusal("it chooses between codes with one scale only")
@@ -61,10 +52,7 @@ def lower_where(low: Lowering, node: Node) -> tuple[Operand, ...]:
 
 
 def lower_prelu(low: Lowering, node: Node) -> tuple[Operand, ...]:
-    """Lower PRelu: a TABLE for each channel, or max(x, 0) + slope * min(x, 0) on codes."""
-    axis = table_axis(low, node)
-    if all_codes(low, node) and axis is not None:
-        return through_table(low, node, axis)
+    """Lower PRelu with a slope for each element: max(x, 0) + slope * min(x, 0)."""
     x, held = code_operand(low, node.inputs[0])
     out = low.expected(node.outputs[0])
     if out is None or out.per_channel or held.per_channel:

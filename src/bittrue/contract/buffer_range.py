@@ -8,7 +8,7 @@ import numpy as np
 
 from bittrue.contract.finding import Buffer, Finding
 from bittrue.contract.mends import CALIBRATE, DENORMALISE, RAW_PIXELS, scaling_line
-from bittrue.contract.tensor import TensorContract
+from bittrue.contract.tensor import HOLDS_NORMALISED, HOLDS_PIXELS, TensorContract
 
 #: Values that are looked at where a sample is enough.
 SAMPLE = 65536
@@ -21,7 +21,7 @@ _LOUD = 16.0
 _OUTSIDE = 0.05
 _PICTURE_SIDE = 8
 #: What `holds` implies where no range was calibrated.
-_IMPLIED = {"raw pixels": (0.0, 255.0), "normalised values": (-4.0, 4.0)}
+_IMPLIED = {HOLDS_PIXELS: (0.0, 255.0), HOLDS_NORMALISED: (-4.0, 4.0)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def sample(array: np.ndarray) -> np.ndarray:
 
 def is_picture(contract: TensorContract) -> bool:
     """Whether an input is a picture: it says so, or has 1, 3 or 4 channels and two long sides."""
-    if contract.colour or contract.holds == "raw pixels":
+    if contract.colour or contract.holds == HOLDS_PIXELS:
         return True
     if len(contract.shape) not in (3, 4):
         return False

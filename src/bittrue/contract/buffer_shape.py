@@ -15,7 +15,7 @@ import numpy as np
 
 from bittrue.contract.finding import Buffer, Finding, numpy_name
 from bittrue.contract.mends import NORMALISE, RAW_PIXELS
-from bittrue.contract.tensor import TensorContract
+from bittrue.contract.tensor import HOLDS_NORMALISED, TensorContract
 
 #: Orders of axes that mean something, tried first: NCHW to NHWC, back, and both sides swapped.
 _KNOWN: dict[tuple[int, ...], str] = {(0, 2, 3, 1): "NCHW for NHWC", (0, 3, 1, 2): "NHWC for NCHW"}
@@ -281,7 +281,7 @@ def _other_shape(buffer: Buffer, array: np.ndarray) -> Step:
     """Nothing leads from this shape to the wanted one."""
     wanted = buffer.contract
     message = f"{buffer.sizes()}; {_shapes(buffer, array)}"
-    line = NORMALISE if wanted.holds == "normalised values" else RAW_PIXELS
+    line = NORMALISE if wanted.holds == HOLDS_NORMALISED else RAW_PIXELS
     others = []
     if array.size == math.prod(buffer.contract.shape):
         message += "; a reshape would fit, but scramble the values"

@@ -17,6 +17,7 @@ from bittrue.contract.buffer_range import (
 )
 from bittrue.contract.finding import Buffer, Finding, numpy_name
 from bittrue.contract.mends import DENORMALISE, RAW_PIXELS, scaling_line
+from bittrue.contract.tensor import HOLDS_PIXELS
 
 
 def check_values(buffer: Buffer, array: np.ndarray, *, shaped: bool) -> list[Finding]:
@@ -107,7 +108,7 @@ def _to_float(buffer: Buffer, array: np.ndarray) -> Finding:
         )
     domain = domain_of(wanted)
     line = f"x = x.astype({name})"
-    if array.dtype == np.uint8 and is_picture(wanted) and wanted.holds != "raw pixels":
+    if array.dtype == np.uint8 and is_picture(wanted) and wanted.holds != HOLDS_PIXELS:
         message += "; raw pixels, most likely, where normalised values are expected"
         line = scaling_line(domain, name)
         other = "input.missing_normalization: a cast alone gives 0..255"

@@ -11,6 +11,9 @@ from bittrue.errors import FormatError
 
 LAYOUTS = ("", "NCHW", "NHWC", "NC", "NCL", "NLC", "HWC", "CHW")
 COLOURS = ("", "RGB", "BGR", "GRAY")
+#: What the numbers of a buffer are: the words of `TensorContract.holds`.
+HOLDS_PIXELS, HOLDS_NORMALISED = "raw pixels", "normalised values"
+HOLDS_CODES, HOLDS_VALUES = "codes", "values"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class TensorContract:
         zero_point: The code that means the real value 0; 0 where scale is None.
         value_range: Least and greatest real value that the network was calibrated with
             (inputs) or gave (outputs); None where nothing was calibrated.
-        holds: What the numbers are, in words: "raw pixels", "normalised values", "codes", "values".
+        holds: What the numbers are: HOLDS_PIXELS, HOLDS_NORMALISED, HOLDS_CODES or HOLDS_VALUES.
     """
 
     name: str
@@ -38,7 +41,7 @@ class TensorContract:
     scale: float | None = None
     zero_point: int = 0
     value_range: tuple[float, float] | None = None
-    holds: str = "values"
+    holds: str = HOLDS_VALUES
 
     @property
     def nbytes(self) -> int:
