@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bittrue.compiler.plan import Lifetime, lifetimes, place, plan, proof, proof_text
+from bittrue.compiler.plan import Lifetime, lifetimes, place, plan, proof
 from bittrue.compiler.program import ALIGNMENT, Program
+from bittrue.report.plan import proof_text
 from tests.format.programs import Builder, small_program
 
 

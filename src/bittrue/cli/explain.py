@@ -8,13 +8,14 @@ import click
 
 from bittrue.cli.options import check_output, json_option
 from bittrue.cli.output import emit_json, say
-from bittrue.compiler.plan import proof, proof_text
+from bittrue.compiler.plan import proof
 from bittrue.files import write_atomically
 from bittrue.report.changes import SCHEMA as CHANGES_SCHEMA
 from bittrue.report.changes import changes_json, changes_of, changes_text
 from bittrue.report.changes_svg import changes_svg
 from bittrue.report.inspection import SCHEMA as INSPECT_SCHEMA
 from bittrue.report.inspection import inspection_json, inspection_text
+from bittrue.report.plan import proof_text
 from bittrue.stages import open_subject
 
 

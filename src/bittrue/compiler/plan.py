@@ -7,7 +7,7 @@ writes it to the last that touches it; two buffers alive at one moment share no 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -156,7 +156,7 @@ def plan(program: Program) -> Program:
     return replace(program, buffers=tuple(buffers), arena_bytes=arena)
 
 
-# --- the proof -------------------------------------------------------------------------------
+# --- what lies where -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +178,82 @@ class PlacedBuffer:
     first: int
     last: int
     names: tuple[str, ...]
+
+
+def placed_buffers(program: Program) -> tuple[PlacedBuffer, ...]:
+    """Return every arena buffer of a planned program, in the order of the buffers."""
+    names = _names(program)
+    return tuple(
+        PlacedBuffer(
+            life.buffer,
+            program.buffers[life.buffer].offset,
+            life.nbytes,
+            life.first,
+            life.last,
+            names[life.buffer],
+        )
+        for life in lifetimes(program)
+    )
+
+
+def _names(program: Program) -> list[tuple[str, ...]]:
+    """Return for each buffer the names of the tensors that view it."""
+    found: list[list[str]] = [[] for _ in program.buffers]
+    for row in program.tensors:
+        found[row.buffer].append(row.name)
+    return [tuple(names) for names in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where a tensor lives.
+
+    Args:
+        tensor: Its name.
+        dtype: Its element type.
+        shape: Physical shape.
+        nbytes: Its length.
+        offset: In the arena.
+        first: The instruction that writes it first; -1 for an input.
+        last: The last instruction that reads or writes it.
+        shares_with: Tensors that use some of the same bytes at other times, or view the same ones.
+    """
+
+    tensor: str
+    dtype: str
+    shape: tuple[int, ...]
+    nbytes: int
+    offset: int
+    first: int
+    last: int
+    shares_with: tuple[str, ...]
+
+
+def homes(program: Program) -> dict[int, Home]:
+    """Return by tensor where each computed one of a planned program lives."""
+    places = {row.buffer: row for row in placed_buffers(program)}
+    sharing = {index: _sharing(row, places.values()) for index, row in places.items()}
+    found: dict[int, Home] = {}
+    for index in program.computed:
+        row = program.tensors[index]
+        at = places[row.buffer]
+        others = tuple(name for name in sharing[row.buffer] if name != row.name)
+        place = (at.offset, at.first, at.last)
+        found[index] = Home(row.name, row.dtype, row.shape, row.nbytes, *place, others)
+    return found
+
+
+def _sharing(own: PlacedBuffer, places: Iterable[PlacedBuffer]) -> list[str]:
+    """Return the tensors of the buffers (its own too) that lie on a buffer's bytes."""
+    return [
+        name
+        for row in places
+        if row.offset < own.offset + own.nbytes and own.offset < row.offset + row.nbytes
+        for name in row.names
+    ]
+
+
+# --- the proof -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,17 +304,12 @@ def proof(program: Program) -> Proof:
         shares = (starts[row] < ends[later]) & (starts[later] < ends[row])
         pairs += int(meets.sum())
         overlaps += [(arena[row], arena[row + 1 + k]) for k in np.flatnonzero(meets & shares)]
-    names: dict[int, list[str]] = {index: [] for index in arena}
-    for tensor in program.tensors:
-        if tensor.buffer in names:
-            names[tensor.buffer].append(tensor.name)
+    names = _names(program)
     padded = -(-sizes // ALIGNMENT) * ALIGNMENT
     outside = np.flatnonzero((starts < 0) | (ends > program.arena_bytes))
     return Proof(
         buffers=tuple(
-            PlacedBuffer(
-                index, int(starts[row]), int(sizes[row]), *_span(alive[row]), tuple(names[index])
-            )
+            PlacedBuffer(index, int(starts[row]), int(sizes[row]), *_span(alive[row]), names[index])
             for index, row in row_of.items()
         ),
         total=int(sizes.sum()),
@@ -278,22 +349,3 @@ def _alive_matrix(program: Program, row_of: dict[int, int]) -> np.ndarray:
 def _span(alive: np.ndarray) -> tuple[int, int]:
     moments = np.flatnonzero(alive)
     return (int(moments[0]) - 1, int(moments[-1]) - 1) if moments.size else (-1, -1)
-
-
-def proof_text(told: Proof) -> str:
-    """Return a proof as lines of text: totals, what was checked, and a row for each buffer."""
-    saved = 100 * (1 - told.arena / told.total) if told.total else 0.0
-    verdict = "none overlap" if not told.overlaps else f"OVERLAP: {list(told.overlaps)}"
-    inside = "all lie within it" if not told.outside else f"OUTSIDE: {list(told.outside)}"
-    lines = [
-        f"arena        {told.arena:>12} bytes, {saved:.1f} % less than without reuse",
-        f"lower bound  {told.lower_bound:>12} bytes alive at one moment",
-        f"all buffers  {told.total:>12} bytes in {len(told.buffers)} buffers; {inside}",
-        f"checked      {told.pairs:>12} pairs alive at one moment: {verdict}",
-        "",
-        f"{'buffer':>6} {'offset':>12} {'bytes':>12} {'first':>6} {'last':>6}  tensors",
-    ]
-    for row in told.buffers:
-        place = f"{row.buffer:>6} {row.offset:>12} {row.nbytes:>12}"
-        lines.append(f"{place} {row.first:>6} {row.last:>6}  {', '.join(row.names)}")
-    return "\n".join(lines) + "\n"

@@ -44,10 +44,9 @@ def tensors_by_origin(subject: Subject, stage: str) -> dict[str, Tapped]:
 
 def _of_program(program: Program) -> dict[str, Tapped]:
     found: dict[str, Tapped] = {}
-    for row in program.tensors:
-        if not program.buffers[row.buffer].constant:
-            tapped = Tapped(row.name, math.prod(row.shape))
-            found.update(dict.fromkeys(row.origin or (row.name,), tapped))
+    for row in (program.tensors[index] for index in program.computed):
+        tapped = Tapped(row.name, math.prod(row.shape))
+        found.update(dict.fromkeys(row.origin or (row.name,), tapped))
     return found
 
 

@@ -5,10 +5,10 @@ Facts first (`changes_of`), then their renderings: text here, SVG in `bittrue.re
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from bittrue.compiler.plan import lifetimes
+from bittrue.compiler.plan import Home, homes
 from bittrue.compiler.program import Program
 from bittrue.passes.history import History
 from bittrue.report.tables import shape, size, table
@@ -16,31 +16,6 @@ from bittrue.report.tables import shape, size, table
 SCHEMA = "bittrue.changes/1"
 #: Fate of a node whose bytes stay where they are: lowering gives its tensor another shape only.
 RELABELLED = "relabelled"
-
-
-@dataclass(frozen=True, slots=True)
-class Home:
-    """Where a tensor lives.
-
-    Args:
-        tensor: Its name.
-        dtype: Its element type.
-        shape: Physical shape.
-        nbytes: Its length.
-        offset: In the arena.
-        first: The instruction that writes it first; -1 for an input.
-        last: The last instruction that reads or writes it.
-        shares_with: Tensors that use some of the same bytes at other times, or view the same ones.
-    """
-
-    tensor: str
-    dtype: str
-    shape: tuple[int, ...]
-    nbytes: int
-    offset: int
-    first: int
-    last: int
-    shares_with: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +83,13 @@ def changes_of(program: Program, history: History) -> Changes:
         program: The planned program.
         history: What the float passes did.
     """
-    homes = _homes(program)
+    places = homes(program)
     by_source: dict[str, list[int]] = {}
     for at, row in enumerate(program.instructions):
         for source in row.origin:
             by_source.setdefault(source, []).append(at)
     layers = tuple(
-        _layer(program, history, source, by_source.get(source, []), homes)
+        _layer(program, history, source, by_source.get(source, []), places)
         for source in history.sources
     )
     arena = [row.nbytes for row in program.buffers if not row.constant]
@@ -126,7 +101,7 @@ def _layer(
     history: History,
     source: str,
     instructions: list[int],
-    homes: Mapping[int, Home],
+    places: Mapping[int, Home],
 ) -> Layer:
     trail = [change for change in history.trail(source) if change.fate != "kept"]
     into = history.final.get(source, ())
@@ -145,47 +120,8 @@ def _layer(
         into=into,
         instructions=tuple(instructions),
         kinds=tuple(dict.fromkeys(program.instructions[at].kind for at in instructions)),
-        homes=tuple(homes[index] for index in written),
+        homes=tuple(places[index] for index in written),
     )
-
-
-def _homes(program: Program) -> dict[int, Home]:
-    """Return where each tensor of the arena lives, and with what it shares its bytes."""
-    lives = {life.buffer: life for life in lifetimes(program)}
-    arena = [index for index, row in enumerate(program.buffers) if not row.constant]
-    names: dict[int, list[str]] = {index: [] for index in arena}
-    for row in program.tensors:
-        if row.buffer in names:
-            names[row.buffer].append(row.name)
-    found: dict[int, Home] = {}
-    sharing = {index: _sharing(program, index, arena) for index in arena}
-    for index, row in enumerate(program.tensors):
-        if row.buffer not in names:
-            continue
-        others = [name for other in sharing[row.buffer] for name in names[other]]
-        life = lives[row.buffer]
-        found[index] = Home(
-            row.name,
-            row.dtype,
-            row.shape,
-            row.nbytes,
-            program.buffers[row.buffer].offset,
-            life.first,
-            life.last,
-            tuple(name for name in others if name != row.name),
-        )
-    return found
-
-
-def _sharing(program: Program, index: int, arena: Sequence[int]) -> list[int]:
-    """Return the buffers (this one too) that overlap a buffer's place in the arena."""
-    own = program.buffers[index]
-    return [
-        other
-        for other in arena
-        if program.buffers[other].offset < own.offset + own.nbytes
-        and own.offset < program.buffers[other].offset + program.buffers[other].nbytes
-    ]
 
 
 # --- text and JSON ---------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from xml.sax.saxutils import escape
 
-from bittrue.compiler.plan import lifetimes
+from bittrue.compiler.plan import placed_buffers
 from bittrue.compiler.program import Program
 from bittrue.report.changes import Changes
 from bittrue.report.tables import size
@@ -114,23 +114,16 @@ def _instructions(program: Program, rows: int) -> list[str]:
 
 def _memory(program: Program, rows: int) -> list[str]:
     scale = MEMORY_WIDTH / max(program.arena_bytes, 1)
-    lives = {life.buffer: life for life in lifetimes(program)}
     count = len(program.instructions)
-    names: dict[int, list[str]] = {}
-    for tensor in program.tensors:
-        names.setdefault(tensor.buffer, []).append(tensor.name)
     parts = []
-    for index, row in enumerate(program.buffers):
-        if row.constant:
-            continue
-        life = lives[index]
-        top = _y(max(life.first, 0), count, rows) - ROW / 2
-        bottom = _y(min(life.last, count - 1), count, rows) + ROW / 2
-        tip = f"{', '.join(names.get(index, []))}: {row.nbytes:,} bytes at {row.offset:,}"
+    for row in placed_buffers(program):
+        top = _y(max(row.first, 0), count, rows) - ROW / 2
+        bottom = _y(min(row.last, count - 1), count, rows) + ROW / 2
+        tip = f"{', '.join(row.names)}: {row.nbytes:,} bytes at {row.offset:,}"
         parts.append(
             f'<rect x="{MEMORY + row.offset * scale:.2f}" y="{top:.1f}" '
             f'width="{max(row.nbytes * scale, 0.5):.2f}" height="{max(bottom - top, 1):.1f}" '
-            f'fill="hsl({index * 47 % 360},55%,72%)" stroke="#555" stroke-width="0.4">'
+            f'fill="hsl({row.buffer * 47 % 360},55%,72%)" stroke="#555" stroke-width="0.4">'
             f"<title>{escape(tip)}</title></rect>"
         )
     return parts
