@@ -25,7 +25,7 @@ from bittrue.graph.ops import OPS
 from bittrue.importers.onnx import import_onnx
 from bittrue.importers.onnx_file import OPSET_MAX, OPSET_MIN
 from bittrue.importers.onnx_ops import ONNX_OPS, find_row
-from bittrue.importers.onnx_source import STAND_INS
+from bittrue.importers.onnx_tensor import READ_AS
 from bittrue.quant.target import JOINS, NONE, SHARES, STORES, integer_form, runs_in_float
 from tests.unit.onnx_cases import (
     NO_KERNEL,
@@ -137,8 +137,8 @@ def counts(cases: Cases, outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def _head(cases: Cases, outcomes: Sequence[Outcome]) -> list[str]:
-    stand_ins = ", ".join(f"{name} as {wanted}" for name, wanted in STAND_INS.items())
-    types = sorted({name for item in outcomes for name in item.case.types} - set(STAND_INS))
+    stand_ins = ", ".join(f"{name} as {wanted}" for name, wanted in READ_AS.items())
+    types = sorted({name for item in outcomes for name in item.case.types} - set(READ_AS))
     said = counts(cases, outcomes)
     return [
         "# Operators",

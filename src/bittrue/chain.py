@@ -16,16 +16,13 @@ import numpy as np
 
 from bittrue import __version__
 from bittrue.archive import sha256
-from bittrue.contract.preprocess import (
-    Preprocess,
-    load_preprocess,
-    preprocess_to_json,
-    raw_pixels,
-)
+from bittrue.contract.preprocess import Preprocess, preprocess_to_json, raw_pixels
 from bittrue.contract.tensor import Contract
 from bittrue.engines.runner import Runner
 from bittrue.errors import Error, UnsupportedError, UsageError
 from bittrue.graph.model import Graph
+from bittrue.importers.preprocessed import PreprocessLike, preprocess_table
+from bittrue.importers.readers import Request, import_source
 from bittrue.inputs import adapt
 from bittrue.network import Network, Source
 from bittrue.passes.history import history_to_json
@@ -36,7 +33,6 @@ from bittrue.stages import stage_contract, stage_graph
 log = logging.getLogger(__name__)
 
 Pictures = str | Path | Iterable[np.ndarray | Mapping[str, np.ndarray]]
-PreprocessLike = Preprocess | str | Path
 DEFAULT_SAMPLES = 64
 #: Of `compile`: a random one, and one at the upper end of every input.
 DEFAULT_VECTORS = 2
@@ -78,195 +74,49 @@ def import_model(
         UnsupportedError: if nodes cannot be handled; lists them all.
         UsageError: if dimensions are open, or a name is unknown.
     """
-    table = _preprocess_table(preprocess)
-    shapes = dict(input_shapes or {})
-    if _is_factory(path):
-        taken = {**_network_shapes(table, shapes), **shapes}
-        source = _torch_source(str(path), weights, taken, exporter, opset)
-    else:
-        _refuse_torch_options(Path(path), weights, exporter, opset)
-        source = _onnx_source(Path(path))
-    graph = _to_graph(source, shapes, table, start, end)
+    request = Request(
+        path=str(path),
+        input_shapes=dict(input_shapes or {}),
+        start=tuple(start),
+        end=tuple(end),
+        preprocess=preprocess_table(preprocess),
+        weights=None if weights is None else str(weights),
+        exporter=exporter,
+        opset=opset,
+    )
+    found = import_source(request)
     return Network(
-        name=Path(source.name).stem.replace(":", "_"),
-        source=source,
-        native=graph,
-        preprocess=_bind(table, graph),
+        name=Path(found.name).stem.replace(":", "_"),
+        source=Source(found.name, sha256(found.onnx), found.kind, found.onnx),
+        native=found.graph,
+        preprocess=found.preprocess,
         provenance={"import": {"bittrue": __version__, "start": list(start), "end": list(end)}},
     )
 
 
-def _preprocess_table(
-    given: PreprocessLike | Mapping[str, PreprocessLike] | None,
-) -> dict[str, Preprocess]:
-    """Return the preprocessing by input name; "" stands for the only input."""
-    if given is None:
-        return {}
-    rows = given if isinstance(given, Mapping) else {"": given}
-    return {
-        name: item if isinstance(item, Preprocess) else load_preprocess(item)
-        for name, item in rows.items()
-    }
+def reimported(network: Network, ends: Sequence[str]) -> Network:
+    """Return the network imported anew from its source, up to some tensors; only `native` is done.
 
-
-def _network_shapes(
-    table: Mapping[str, Preprocess], given: Mapping[str, tuple[int, ...]]
-) -> dict[str, tuple[int, ...]]:
-    """Return the shapes that preprocessing makes; "" is the only input, where none is given."""
-    return {name: item.input_shape for name, item in table.items() if name or not given}
-
-
-def _is_factory(path: str | Path) -> bool:
-    """Return whether this is module.py:factory."""
-    return str(path).rpartition(":")[0].endswith(".py")
-
-
-def _refuse_torch_options(
-    path: Path, weights: str | Path | None, exporter: str | None, opset: int | None
-) -> None:
-    """Refuse what only a PyTorch module can have.
+    Args:
+        network: As `import_model` returned it.
+        ends: Tensors of the source to end at.
 
     Raises:
-        FormatError: if the file is no ONNX file, but what else is known.
-        UsageError: if it may be one.
+        Error: as `import_model`.
     """
-    given = {"--weights": weights, "--exporter": exporter, "--opset": opset}
-    names = [name for name, value in given.items() if value is not None]
-    if not names:
-        return
-    from bittrue.importers.foreign import refuse_others
-    from bittrue.importers.onnx_file import read_bytes
-
-    # Whoever gives weights twice has no ONNX file at all, and is told so.
-    refuse_others(read_bytes(path)[0], str(path))
-    raise UsageError(
-        f"{', '.join(names)} goes with a PyTorch module, not with an ONNX file",
-        where=str(path),
-        hint=f"give module.py:factory, or leave {' and '.join(names)} out",
-    )
-
-
-def _onnx_source(path: Path) -> Source:
-    from bittrue.importers.onnx_source import self_contained
-
-    data = self_contained(path)
-    return Source(path.name, sha256(data), "onnx", data)
-
-
-def _torch_source(
-    spec: str,
-    weights: str | Path | None,
-    shapes: Mapping[str, tuple[int, ...]],
-    exporter: str | None,
-    opset: int | None,
-) -> Source:
-    from bittrue.importers.torch import DEFAULT_EXPORTER, export_torch
-
-    data = export_torch(
-        spec,
-        weights=weights,
-        input_shapes=shapes,
-        exporter=exporter or DEFAULT_EXPORTER,
-        opset=opset,
-    )
-    name = f"{Path(weights).name if weights else Path(spec).name}"
-    return Source(name, sha256(data), "torch", data)
-
-
-def _to_graph(
-    source: Source,
-    shapes: Mapping[str, tuple[int, ...]],
-    table: Mapping[str, Preprocess],
-    start: Sequence[str],
-    end: Sequence[str],
-) -> Graph:
     from bittrue.importers.onnx import import_onnx
 
-    wanted = dict(shapes)
-    inputs = _file_inputs(source) if table else {}
-    for name, item in table.items():
-        target = name or (next(iter(inputs)) if len(inputs) == 1 else "")
-        if target in inputs and target not in wanted:
-            _check_batch(target, inputs[target])
-            # A file that fixes every size needs none from us: `_bind` says what does not fit.
-            if 0 in inputs[target] or not inputs[target]:
-                _check_made(target, item, inputs[target] or item.input_shape)
-                wanted[target] = item.input_shape
-    return import_onnx(source.onnx, input_shapes=wanted, start=start, end=end, label=source.name)
-
-
-def _file_inputs(source: Source) -> dict[str, tuple[int, ...]]:
-    """Return the inputs that the caller gives with their sizes in the file; 0 is an open one."""
-    from bittrue.importers.onnx_file import parse
-
-    graph = parse(source.onnx, source.name).graph
-    constants = {row.name for row in graph.initializer}
-    return {
-        # Some exporters write -1 for an open size.
-        row.name: tuple(max(dim.dim_value, 0) for dim in row.type.tensor_type.shape.dim)
-        for row in graph.input
-        if row.name not in constants
-    }
-
-
-def _check_batch(name: str, shape: tuple[int, ...]) -> None:
-    """Refuse preprocessing for an input of several pictures; an open first axis, 0, will be 1.
-
-    Raises:
-        UsageError: if the input takes another number of pictures than one.
-    """
-    if len(shape) == 4 and shape[0] > 1:
-        raise UsageError(
-            f"preprocessing makes one picture a run, but input {name!r} has batch {shape[0]}",
-            hint="export the network with batch 1 or a dynamic batch axis, which is then 1, or "
-            "import it without preprocessing",
-        )
-
-
-def _check_made(name: str, item: Preprocess, takes: tuple[int, ...]) -> None:
-    """Refuse preprocessing that makes another shape than the input takes; 0 is an open size.
-
-    Raises:
-        UsageError: if the shapes differ; where the other layout would fit, the hint says so.
-    """
-    if _fits(item.input_shape, takes):
-        return
-    other = replace(item, layout="NHWC" if item.layout == "NCHW" else "NCHW")
-    raise UsageError(
-        f"the preprocessing makes {list(item.input_shape)}, input {name!r} takes "
-        f"[{', '.join(str(dim or '?') for dim in takes)}]",
-        hint=f'set layout = "{other.layout}" in the preprocessing'
-        if _fits(other.input_shape, takes)
-        else "mend size, layout or colour in the preprocessing, or give --input-shape",
-    )
-
-
-def _fits(made: tuple[int, ...], takes: tuple[int, ...]) -> bool:
-    """Return whether a shape is one that the sizes allow, 0 being an open one."""
-    return len(made) == len(takes) and all(
-        size in (0, mine) for mine, size in zip(made, takes, strict=True)
-    )
-
-
-def _bind(table: Mapping[str, Preprocess], graph: Graph) -> dict[str, Preprocess]:
-    """Return the preprocessing by the graph's own input names, checked against their shapes."""
-    bound: dict[str, Preprocess] = {}
-    for name, item in table.items():
-        if name == "" and len(graph.inputs) != 1:
-            raise UsageError(
-                f"the network has {len(graph.inputs)} inputs: say which one is preprocessed",
-                hint=f"--preprocess NAME=FILE.toml with a name of {', '.join(graph.inputs)}",
-            )
-        target = name or graph.inputs[0]
-        if target not in graph.inputs:
-            raise UsageError(
-                f"the network has no input {target!r}",
-                hint=f"its inputs are {', '.join(graph.inputs)}",
-            )
-        _check_batch(target, graph.values[target].shape)
-        _check_made(target, item, graph.values[target].shape)
-        bound[target] = item
-    return bound
+    settings = network.provenance["import"]
+    start = settings.get("start", []) if isinstance(settings, Mapping) else []
+    native = network.native
+    needed = set(ends)
+    for node in reversed(native.nodes):
+        if needed.intersection(node.outputs):
+            needed.update(node.inputs)
+    shapes = {name: native.values[name].shape for name in native.inputs if name in needed}
+    graph = import_onnx(network.source.onnx, input_shapes=shapes, start=start, end=ends)
+    kept = {name: item for name, item in network.preprocess.items() if name in graph.inputs}
+    return replace(network, native=graph, preprocess=kept)
 
 
 # --- native to fp_optimized ----------------------------------------------------------------------
@@ -348,32 +198,11 @@ def _ends_that_compile(network: Network, tail: str) -> tuple[str, ...]:
             return ends
         ends = joint_cut(graph, {row.node for row in refused})
         try:
-            shorter = _ended(network, ends)
+            shorter = optimize(reimported(network, ends))
         except Error as why:
             log.debug("cannot end at %s: %s", ends, why)
             return ()
     return ()
-
-
-def _ended(network: Network, ends: tuple[str, ...]) -> Network:
-    """Return the network imported anew up to some tensors, and optimised.
-
-    Raises:
-        Error: if that cannot be.
-    """
-    from bittrue.importers.onnx import import_onnx
-
-    settings = network.provenance["import"]
-    start = settings.get("start", []) if isinstance(settings, Mapping) else []
-    native = network.native
-    needed = set(ends)
-    for node in reversed(native.nodes):
-        if needed.intersection(node.outputs):
-            needed.update(node.inputs)
-    shapes = {name: native.values[name].shape for name in native.inputs if name in needed}
-    graph = import_onnx(network.source.onnx, input_shapes=shapes, start=start, end=ends)
-    kept = {name: item for name, item in network.preprocess.items() if name in graph.inputs}
-    return optimize(replace(network, native=graph, preprocess=kept))
 
 
 # --- fp_optimized to quantized -------------------------------------------------------------------

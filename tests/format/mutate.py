@@ -434,7 +434,7 @@ def _weights() -> bytes:
 
 
 def _read_weights(path: Path) -> object:
-    from bittrue.importers.torch import load_weights
+    from bittrue.importers.torch_weights import load_weights
 
     return load_weights(path)
 

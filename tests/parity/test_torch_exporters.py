@@ -35,7 +35,7 @@ torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed"
 pytest.importorskip("onnxscript", reason="the dynamo exporter needs onnxscript")
 
 from bittrue.errors import DataError  # noqa: E402
-from bittrue.importers.torch import export_torch, import_torch, load_network  # noqa: E402
+from bittrue.importers.torch import export_torch, load_network  # noqa: E402
 from bittrue.importers.torch_export import scope  # noqa: E402
 from tests import torch_networks  # noqa: E402
 
@@ -264,9 +264,8 @@ def test_mobilenet_v2_with_its_published_weights() -> None:
         weights = fetch("mobilenet_v2-b0353104.pth")
     except DataError as why:
         pytest.skip(f"the weights cannot be fetched: {why.message}")
-    graph = import_torch(
-        f"{FILE}:full_mobilenet_v2", weights=weights, input_shapes={"image": SHAPE}
-    )
+    data = export_torch(f"{FILE}:full_mobilenet_v2", weights=weights, input_shapes={"image": SHAPE})
+    graph = import_onnx(data)
     module = load_network(f"{FILE}:full_mobilenet_v2", weights=weights)
     with torch.no_grad():
         expected = module(torch.from_numpy(image())).numpy()

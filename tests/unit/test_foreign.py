@@ -20,7 +20,9 @@ from onnx import TensorProto, helper, numpy_helper
 from bittrue import chain
 from bittrue.errors import DataError, Error, FormatError, UnsupportedError, UsageError
 from bittrue.fetch import fetch
-from bittrue.importers.foreign import is_onnx, is_state_dict_pickle
+from bittrue.importers.onnx import import_onnx
+from bittrue.importers.readers import READERS
+from bittrue.importers.recognise import recognise
 from bittrue.stages import open_subject
 
 
@@ -199,10 +201,10 @@ def test_a_file_of_another_kind_is_named_by_its_content(tmp_path: Path, name: st
 
 def test_no_onnx_network_is_taken_for_something_else(tmp_path: Path) -> None:
     path = float_network(tmp_path)
-    assert is_onnx(path.read_bytes()[:64])
+    assert recognise(path.read_bytes()).name == "onnx"
     assert chain.import_model(path).native.nodes
     for data, _, _ in FILES.values():
-        assert not is_onnx(data[:64])
+        assert recognise(data).name not in READERS
 
 
 @pytest.mark.parametrize(
@@ -284,9 +286,28 @@ def test_a_pickled_module_is_refused_and_its_code_never_runs(
 def test_a_state_dict_of_an_old_pytorch_is_known(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
     save_old(torch, {"w": torch.zeros(3)}, tmp_path / "w.pt")
-    assert is_state_dict_pickle((tmp_path / "w.pt").read_bytes())
+    assert recognise((tmp_path / "w.pt").read_bytes()).name == "state dict"
     save_old(torch, torch.nn.ReLU(), tmp_path / "m.pt")
-    assert not is_state_dict_pickle((tmp_path / "m.pt").read_bytes())
+    assert recognise((tmp_path / "m.pt").read_bytes()).name == "pickle"
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pickle_of_any_protocol_is_known_bare_or_in_a_zip(protocol: int) -> None:
+    data = pickle.dumps({"w": Path("x")}, protocol)
+    boxed = io.BytesIO()
+    with zipfile.ZipFile(boxed, "w") as archive:
+        archive.writestr("m/data.pkl", data)
+    assert [recognise(file).name for file in (data, boxed.getvalue())] == ["pickle"] * 2
+
+
+def test_a_zip_whose_pickle_cannot_be_unpacked_is_damaged() -> None:
+    boxed = io.BytesIO()
+    with zipfile.ZipFile(boxed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("m/data.pkl", bytes(1000))
+    data = bytearray(boxed.getvalue())
+    data[40] = 0xFF  # the first byte that is packed
+    with pytest.raises(FormatError, match=r"a damaged zip archive \(.*decompressing"):
+        import_onnx(bytes(data))
 
 
 def test_options_of_a_pytorch_module_do_not_fit_an_onnx_file(tmp_path: Path) -> None:

@@ -261,11 +261,14 @@ def test_many_large_constants_are_refused_before_they_fill_the_memory(
         import_onnx(data)
 
 
-def test_without_onnx_the_line_that_installs_it_is_given() -> None:
+def test_without_onnx_the_line_that_installs_it_is_given(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model([N("Relu", ["x"], ["y"])]))
     code = (
         "import sys; sys.modules['onnx'] = None\n"
         "from bittrue.errors import UsageError\n"
-        "try:\n    import bittrue.importers.onnx\n"
+        "from bittrue.chain import import_model\n"
+        f"try:\n    import_model({str(path)!r})\n"
         "except UsageError as error:\n    print(error.hint)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

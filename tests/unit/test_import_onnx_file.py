@@ -15,12 +15,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from bittrue import chain
 from bittrue.errors import DataError, Error, FormatError
 from bittrue.graph.verify import verify
-from bittrue.importers import onnx_file
-from bittrue.importers.foreign import is_state_dict_pickle
+from bittrue.importers import source_file
 from bittrue.importers.onnx import import_onnx
-from bittrue.importers.onnx_source import self_contained
 
 N = helper.make_node
 
@@ -31,15 +30,6 @@ def zipped(*members: tuple[str, bytes]) -> bytes:
         for name, data in members:
             archive.writestr(name, data)
     return buffer.getvalue()
-
-
-class Harmful:
-    """Writes a file when unpickled: the test sees whether anybody did."""
-
-    target = ""
-
-    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
-        return Path.write_text, (Path(self.target), "executed")
 
 
 def weights_pickle() -> bytes:
@@ -93,19 +83,6 @@ def test_a_state_dict_says_what_to_pass() -> None:
         import_onnx(weights_pickle())
 
 
-@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-def test_a_pickle_is_never_executed(protocol: int, tmp_path: Path) -> None:
-    Harmful.target = str(tmp_path / "proof")
-    data = pickle.dumps({"w": Harmful()}, protocol)
-    assert not is_state_dict_pickle(data)
-    for file in (data, zipped(("m/data.pkl", data))):
-        with pytest.raises(FormatError, match="pickled Python object"):
-            import_onnx(file)
-    assert not (tmp_path / "proof").exists()
-    pickle.loads(data)
-    assert (tmp_path / "proof").exists()  # it would have shown
-
-
 def test_a_missing_file_and_a_folder_are_model_errors(tmp_path: Path) -> None:
     for path in (tmp_path / "no.onnx", tmp_path):
         with pytest.raises(DataError, match=str(path)):
@@ -117,7 +94,7 @@ def test_a_file_beyond_protobufs_limit_is_refused_unread(
 ) -> None:
     path = tmp_path / "big.onnx"
     path.write_bytes(bytes(100))
-    monkeypatch.setattr(onnx_file, "SIZE_MAX", 99)
+    monkeypatch.setattr(source_file, "SIZE_MAX", 99)
     with pytest.raises(FormatError, match="has 100 bytes"):
         import_onnx(path)
 
@@ -153,7 +130,7 @@ def test_external_data_is_read_at_its_offset(tmp_path: Path) -> None:
 
 
 def test_external_data_can_be_moved_inside(tmp_path: Path) -> None:
-    graph = import_onnx(self_contained(external(tmp_path)))
+    graph = import_onnx(chain.import_model(external(tmp_path)).source.onnx)
     assert np.array_equal(graph.constants["w"], np.arange(6, dtype=np.float32).reshape(2, 3))
 
 

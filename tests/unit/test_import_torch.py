@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bittrue.chain import import_model
 from bittrue.engines.float_ import FloatRunner
 from bittrue.errors import FormatError, ModelError, UnsupportedError, UsageError
 from bittrue.graph.verify import verify
-from bittrue.importers.torch import export_torch, import_torch
+from bittrue.importers.torch import export_torch
 
 torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
 
@@ -78,9 +78,8 @@ def test_the_graph_gives_what_pytorch_gives_in_evaluation_mode(folder: Path) -> 
         for item in network.parameters():
             item.mul_(1.5)
     torch.save(network.state_dict(), folder / "w.pt")
-    graph = import_torch(
-        f"{folder / 'net.py'}:network", weights=folder / "w.pt", input_shapes=SHAPES
-    )
+    spec = f"{folder / 'net.py'}:network"
+    graph = import_model(spec, weights=folder / "w.pt", input_shapes=SHAPES).native
     verify(graph)
     assert graph.inputs == ("image",)
     image = np.random.default_rng(1).standard_normal(SHAPES["image"]).astype(np.float32)
@@ -202,29 +201,6 @@ def test_weights_that_do_not_fit_are_all_listed(folder: Path) -> None:
     assert "missing: head.bias" in error.value.message
     assert "unexpected: tail.bias" in error.value.message
     assert "conv.weight is [4, 3, 5, 5], the network has [4, 3, 3, 3]" in error.value.message
-
-
-def test_a_pickled_module_is_refused_and_not_executed(folder: Path) -> None:
-    torch.save(loaded(folder), folder / "w.pt")
-    with pytest.raises(ModelError, match=r"pickled object(.|\n)*execute code"):
-        export_torch(f"{folder / 'net.py'}:network", weights=folder / "w.pt", input_shapes=SHAPES)
-
-
-class Harmful:
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
-        return Path.write_text, (self.target, "executed")
-
-
-def test_code_in_a_weights_file_does_not_run(folder: Path) -> None:
-    torch.save({"w": Harmful(folder / "proof")}, folder / "w.pt")
-    (folder / "raw.pt").write_bytes(pickle.dumps({"w": Harmful(folder / "proof")}))
-    for name in ("w.pt", "raw.pt"):
-        with pytest.raises(ModelError):
-            export_torch(f"{folder / 'net.py'}:network", weights=folder / name, input_shapes=SHAPES)
-    assert not (folder / "proof").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"not weights", b"PK\x03\x04" + bytes(30)])

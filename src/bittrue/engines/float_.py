@@ -61,6 +61,7 @@ class FloatRunner:
         return result_of(arrays, self.graph.outputs, taps)
 
     def _model(self, taps: tuple[str, ...]) -> bytes:
+        require("onnx", "tools")
         from bittrue.importers.export import to_onnx
 
         return to_onnx(self.graph, taps)
@@ -123,6 +124,7 @@ class OnnxRunner:
         return result_of({**inputs, **arrays}, outputs, taps)
 
     def _model(self, taps: tuple[str, ...]) -> bytes:
+        require("onnx", "tools")
         from bittrue.importers.export import part_of
 
         outputs = dict.fromkeys((*(row.name for row in self.contract.outputs), *taps))

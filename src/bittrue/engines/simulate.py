@@ -18,6 +18,7 @@ from bittrue.engines.float_ import Sessions
 from bittrue.engines.runner import RunResult, check_inputs, check_taps, contract_of, result_of
 from bittrue.graph.model import Graph
 from bittrue.graph.reference import run_node
+from bittrue.packages import require
 from bittrue.quant.model import QuantizedGraph
 from bittrue.quant.weights import dequantize_weights
 
@@ -68,6 +69,7 @@ class SimulateRunner:
         return result_of(arrays, self.graph.outputs, taps)
 
     def _model(self, taps: tuple[str, ...]) -> bytes:
+        require("onnx", "tools")
         from bittrue.importers.export import to_onnx
 
         return to_onnx(self._real, taps, qdq=self.quantized.activations)

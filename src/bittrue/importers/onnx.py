@@ -10,7 +10,6 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import onnx
 
@@ -28,18 +27,19 @@ from bittrue.graph.model import Graph, Shape
 from bittrue.importers.onnx_build import Builder, NotHandledError, Step
 from bittrue.importers.onnx_constants import check_attrs, check_constants
 from bittrue.importers.onnx_cut import cut, cut_points, end_tensors, start_tensors
-from bittrue.importers.onnx_file import parse, read_bytes
+from bittrue.importers.onnx_file import parse
 from bittrue.importers.onnx_inputs import OPTION, check_types, resolve_shapes
 from bittrue.importers.onnx_ops import QUANTIZED_OPS, REFUSED, find_row
 from bittrue.importers.onnx_sequence import READERS
 from bittrue.importers.onnx_source import (
-    Source,
+    OnnxSource,
     SourceInput,
     SourceNode,
     Subgraph,
-    normal_dtype,
     read_source,
 )
+from bittrue.importers.onnx_tensor import normal_dtype
+from bittrue.importers.source_file import named, read_bytes
 
 _log = logging.getLogger(__name__)
 #: What arithmetic on a file's absurd numbers may raise inside a converter.
@@ -80,33 +80,38 @@ def import_onnx(
         UsageError: if a shape is missing, or a name is not in the network.
     """
     data, path, folder = read_bytes(source)
-    path = label or path
-    try:
-        return _imported(data, path, folder, dict(input_shapes or {}), start, end)
-    except ModelError as why:
-        if path not in why.where:  # whoever reads the message has many files
-            why.where = f"{path}: {why.where}" if why.where else path
-        raise
+    with named(label or path):
+        model = parse(data)
+        return to_graph(model, read_source(model, folder), input_shapes or {}, start, end)
 
 
-def _imported(
-    data: bytes,
-    path: str,
-    folder: Path | None,
+def to_graph(
+    model: onnx.ModelProto,
+    whole: OnnxSource,
     shapes: Mapping[str, Shape],
     start: Sequence[str],
     end: Sequence[str],
 ) -> Graph:
-    model = parse(data, path)
-    whole = read_source(model, path, folder)
+    """Return the network of a parsed file, or the part that is asked for, as a Graph.
+
+    Args:
+        model: The file.
+        whole: The same as plain data.
+        shapes: As `import_onnx`, as are the others.
+        start: Where it begins.
+        end: Where it ends.
+
+    Raises:
+        Error: as `import_onnx`.
+    """
     ends = end_tensors(whole, end) if end else whole.outputs
     starts = _starts(model, whole, start_tensors(whole, start), shapes)
     part = cut(whole, starts, ends) if start or end else whole
-    check_types(part.inputs, _refused(part), path)
+    check_types(part.inputs, _refused(part))
     return _convert(model, part, resolve_shapes(part.inputs, _of_inputs(part, whole, shapes)))
 
 
-def _refused(part: Source) -> tuple[UnsupportedNode, ...]:
+def _refused(part: OnnxSource) -> tuple[UnsupportedNode, ...]:
     """Return the nodes that could not be handled whatever they read, for a message about more."""
     rows = [(node, _refusal(node, part.opset)) for node in part.nodes]
     return tuple(UnsupportedNode(node.name, node.op, why) for node, why in rows if why)
@@ -126,14 +131,16 @@ def _refusal(node: SourceNode, opset: int) -> str:
     return "; ".join(filter(None, reasons))
 
 
-def _of_inputs(part: Source, whole: Source, shapes: Mapping[str, Shape]) -> dict[str, Shape]:
+def _of_inputs(
+    part: OnnxSource, whole: OnnxSource, shapes: Mapping[str, Shape]
+) -> dict[str, Shape]:
     """Return the given shapes without those of inputs that the cut has removed."""
     removed = {row.name for row in whole.inputs} - {row.name for row in part.inputs}
     return {name: shape for name, shape in shapes.items() if name not in removed}
 
 
 def _starts(
-    model: onnx.ModelProto, whole: Source, names: Sequence[str], shapes: Mapping[str, Shape]
+    model: onnx.ModelProto, whole: OnnxSource, names: Sequence[str], shapes: Mapping[str, Shape]
 ) -> tuple[SourceInput, ...]:
     """Return the tensors of a new beginning as inputs, with the type that they have there."""
     inputs = {row.name: row for row in whole.inputs}
@@ -145,7 +152,7 @@ def _starts(
 
 
 def _types_before(
-    model: onnx.ModelProto, whole: Source, names: Sequence[str], shapes: Mapping[str, Shape]
+    model: onnx.ModelProto, whole: OnnxSource, names: Sequence[str], shapes: Mapping[str, Shape]
 ) -> Types:
     if all(name in shapes for name in names):
         return {name: ("float32", tuple(shapes[name])) for name in names}
@@ -172,7 +179,7 @@ def _types_before(
     return {name: (value.dtype, value.shape) for name, value in values.items()}
 
 
-def _convert(model: onnx.ModelProto, part: Source, shapes: Mapping[str, Shape]) -> Graph:
+def _convert(model: onnx.ModelProto, part: OnnxSource, shapes: Mapping[str, Shape]) -> Graph:
     run = _Run(model, part, shapes)
     run.convert()
     if run.bad:
@@ -185,7 +192,7 @@ def _convert(model: onnx.ModelProto, part: Source, shapes: Mapping[str, Shape]) 
     return graph
 
 
-def _unsupported(part: Source, run: _Run) -> UnsupportedError:
+def _unsupported(part: OnnxSource, run: _Run) -> UnsupportedError:
     fixed = {row.name for row in part.inputs} | set(run.builder.constants)
     fixed.update(name for name, target in run.builder.aliases.items() if target in fixed)
     points = cut_points(part, run.bad, fixed)
@@ -199,21 +206,18 @@ def _unsupported(part: Source, run: _Run) -> UnsupportedError:
         if node.op not in quantized or node is first[node.op]
     )
     if quantized:
-        return _quantized(part.path, quantized, nodes)
+        return _quantized(quantized, nodes)
     ends = dict.fromkeys(name for node in nodes for name in node.cut_at)
     return UnsupportedError(
         f"{len(nodes)} node{'s are' if len(nodes) > 1 else ' is'} not handled",
         nodes=nodes,
-        where=part.path,
         hint="end the network before them: " + " ".join(f"--end {name}" for name in ends)
         if ends
         else "nothing could be kept before them; replace them in the network",
     )
 
 
-def _quantized(
-    path: str, found: Mapping[str, int], nodes: tuple[UnsupportedNode, ...]
-) -> UnsupportedError:
+def _quantized(found: Mapping[str, int], nodes: tuple[UnsupportedNode, ...]) -> UnsupportedError:
     """Return one message for all quantised nodes: listing hundreds of them would help nobody."""
     counts = ", ".join(f"{count} {op}" for op, count in sorted(found.items()))
     how = "on the fly, as quantize_dynamic does" if set(found) & ON_THE_FLY else "to int8"
@@ -221,7 +225,6 @@ def _quantized(
         f"the network is already quantised {how} ({counts}), and bittrue chooses its own codes, "
         "from float weights; not handled (quantised: the first of each kind):",
         nodes=nodes,
-        where=path,
         hint="give the float network that it was made from (the exporter's own file, before any "
         "quantize_static, quantize_dynamic or QAT conversion): bittrue build FLOAT.onnx "
         "--calibrate pictures/ -o model.bte",
@@ -239,7 +242,7 @@ class _Run:
     """
 
     model: onnx.ModelProto
-    source: Source
+    source: OnnxSource
     shapes: Mapping[str, Shape]
     builder: Builder = field(init=False)
     bad: dict[str, str] = field(default_factory=dict)
@@ -319,7 +322,7 @@ class _Run:
         try:
             onnx.checker.check_model(self.model, full_check=True)
         except Exception as fault:  # the checker raises many types, all mean an invalid model
-            return FormatError(f"at node '{node.name}': {fault}", path=self.source.path)
+            return FormatError(f"at node '{node.name}': {fault}")
         return InternalError(f"{node.op} '{node.name}' cannot be converted: {why!r}")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from bittrue.dtypes import DTYPES
 from bittrue.graph.ops import OPS
 from bittrue.importers.onnx_build import NotHandledError, Step
-from bittrue.importers.onnx_source import normal_dtype
+from bittrue.importers.onnx_tensor import normal_dtype
 
 Convert = Callable[[Step], Sequence[str]]
 

@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from bittrue.errors import UsageError
-from bittrue.importers.onnx_source import Source, SourceInput, SourceNode
+from bittrue.importers.onnx_source import OnnxSource, SourceInput, SourceNode
 from bittrue.suggest import did_you_mean
 
 
-def end_tensors(source: Source, names: Sequence[str]) -> tuple[str, ...]:
+def end_tensors(source: OnnxSource, names: Sequence[str]) -> tuple[str, ...]:
     """Return the tensors at which the network ends: those named, and the named nodes' outputs.
 
     Raises:
@@ -19,7 +19,7 @@ def end_tensors(source: Source, names: Sequence[str]) -> tuple[str, ...]:
     return _tensors(source, names, "--end", {node.name: node.outputs for node in source.nodes})
 
 
-def start_tensors(source: Source, names: Sequence[str]) -> tuple[str, ...]:
+def start_tensors(source: OnnxSource, names: Sequence[str]) -> tuple[str, ...]:
     """Return the tensors that the network starts with: those named, and the named nodes' inputs.
 
     Of a node's inputs only those are taken that depend on the network's own inputs.
@@ -41,7 +41,7 @@ def start_tensors(source: Source, names: Sequence[str]) -> tuple[str, ...]:
     return _tensors(source, names, "--start", inputs)
 
 
-def cut(source: Source, starts: Sequence[SourceInput], ends: Sequence[str]) -> Source:
+def cut(source: OnnxSource, starts: Sequence[SourceInput], ends: Sequence[str]) -> OnnxSource:
     """Return the part of a network that makes `ends`, reading `starts` instead of making them.
 
     Inputs, nodes and constants that this part does not need are left out.
@@ -94,7 +94,7 @@ def dependent(nodes: Iterable[SourceNode], names: Collection[str]) -> set[str]:
 
 
 def cut_points(
-    source: Source, bad: Collection[str], fixed: Collection[str]
+    source: OnnxSource, bad: Collection[str], fixed: Collection[str]
 ) -> dict[str, tuple[str, ...]]:
     """Return for each bad node the tensors at which the graph could end in its stead.
 
@@ -125,7 +125,7 @@ def cut_points(
 
 
 def _tensors(
-    source: Source, names: Sequence[str], option: str, of_node: Mapping[str, tuple[str, ...]]
+    source: OnnxSource, names: Sequence[str], option: str, of_node: Mapping[str, tuple[str, ...]]
 ) -> tuple[str, ...]:
     known = source.tensors()
     found: dict[str, None] = {}

@@ -15,7 +15,7 @@ from bittrue.dtypes import DTYPES
 from bittrue.graph.model import Shape
 from bittrue.importers.onnx_build import NotHandledError, Step
 from bittrue.importers.onnx_move import evaluated
-from bittrue.importers.onnx_source import normal_dtype
+from bittrue.importers.onnx_tensor import normal_dtype
 
 #: A running sum is a product with a triangle of so many rows at most (64 MiB of ones).
 CUMSUM_MAX = 4096

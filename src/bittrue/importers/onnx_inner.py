@@ -10,7 +10,8 @@ import onnx
 
 from bittrue.dtypes import DTYPES
 from bittrue.importers.onnx_build import NotHandledError, Step
-from bittrue.importers.onnx_source import SourceNode, Subgraph, read_subgraph, stand_in
+from bittrue.importers.onnx_source import SourceNode, Subgraph, read_subgraph
+from bittrue.importers.onnx_tensor import as_read
 
 #: Why no operator with a graph inside runs that depends on data.
 CONTROL = "what runs would depend on data; export the network with fixed shapes, without branches"
@@ -39,7 +40,7 @@ def function(step: Step) -> Sequence[str]:
     graph = onnx.helper.make_graph(nodes, body.name, [], rows)
     given = dict.fromkeys(body.input, "")
     given.update(zip(body.input, step.node.inputs, strict=False))
-    return _in_place(step, read_subgraph(graph, f"the body of {step.node.op}", None), given)
+    return _in_place(step, read_subgraph(graph, None), given)
 
 
 def _as_proto(step: Step) -> onnx.NodeProto:
@@ -102,7 +103,7 @@ def _in_place(step: Step, graph: Subgraph, given: Mapping[str, str]) -> Sequence
     for name, array in graph.constants.items():
         if isinstance(array, str):
             raise NotHandledError(f"its constant '{name}' is {array}")
-        step.builder.add_constant(names[name], stand_in(array), ())
+        step.builder.add_constant(names[name], as_read(array), ())
     why = step.run([_renamed(node, names, label) for node in graph.nodes])
     if why:
         raise NotHandledError(why)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from bittrue.dtypes import DTYPES
 from bittrue.errors import UnsupportedError, UnsupportedNode, UsageError
 from bittrue.graph.model import Shape
-from bittrue.importers.onnx_source import Dims, SourceInput
 from bittrue.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from bittrue.importers.onnx_source import Dims, SourceInput
 
 OPTION = "--input-shape"
 #: What a hint proposes for an unknown dimension of a picture, and of anything else.
@@ -17,15 +20,12 @@ EXAMPLE_LENGTH = 128
 DIM_MAX = 2**31 - 1
 
 
-def check_types(
-    inputs: Sequence[SourceInput], nodes: tuple[UnsupportedNode, ...] = (), path: str = ""
-) -> None:
+def check_types(inputs: Sequence[SourceInput], nodes: tuple[UnsupportedNode, ...] = ()) -> None:
     """Refuse networks whose inputs are no numbers that an engine can quantise.
 
     Args:
         inputs: What the file says.
         nodes: What else is known not to be handled, to be said in the same message.
-        path: The file, for the message.
 
     Raises:
         UnsupportedError: if an input is a text, a sequence, int64 (indices) or of an unknown type.
@@ -37,7 +37,6 @@ def check_types(
         raise UnsupportedError(
             f"an input must hold pixels or values, but {', '.join(odd)}{more}",
             nodes=nodes,
-            where=path,
             hint="start behind the part that reads it, with --start TENSOR, or export the network "
             "with that input fixed to a constant"
             + (", and end before the nodes, with --end TENSOR" if nodes else ""),
@@ -81,6 +80,13 @@ def resolve_shapes(
     return {name: shape for name, shape in shapes.items() if shape is not None}
 
 
+def fits(shape: Sequence[int], dims: Dims) -> bool:
+    """Return whether a shape is one that dimensions allow, a text being an open one."""
+    return len(shape) == len(dims) and all(
+        isinstance(dim, str) or dim == size for dim, size in zip(dims, shape, strict=True)
+    )
+
+
 def _shape(
     row: SourceInput, given: Sequence[int] | None, symbols: Mapping[str, int]
 ) -> Shape | None:
@@ -107,10 +113,7 @@ def _check_given(row: SourceInput, given: Sequence[int] | None) -> None:
         )
     if row.dims is None:
         return
-    fits = len(given) == len(row.dims) and all(
-        isinstance(dim, str) or dim == size for dim, size in zip(row.dims, given, strict=True)
-    )
-    if not fits:
+    if not fits(given, row.dims):
         raise UsageError(
             f"{row.name}={asked} contradicts the file, in which it is {_spelt(row.dims)}",
             where=OPTION,

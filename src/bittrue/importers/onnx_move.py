@@ -10,7 +10,7 @@ import numpy as np
 from bittrue.graph.model import Shape
 from bittrue.graph.shapes import broadcast
 from bittrue.importers.onnx_build import NotHandledError, Step
-from bittrue.importers.onnx_source import stand_in
+from bittrue.importers.onnx_tensor import as_read
 
 
 def to_shape(step: Step, shape: Shape) -> Sequence[str]:
@@ -212,7 +212,7 @@ def constant_of_shape(step: Step) -> Sequence[str]:
     value = step.node.attrs.get("value", np.zeros(1, np.float32))
     if not isinstance(value, np.ndarray) or value.size != 1 or min(shape, default=0) < 0:
         raise step.wrong(f"its shape is {shape} and its value {value!r}")
-    item = stand_in(value.reshape(-1))[0]
+    item = as_read(value.reshape(-1))[0]
     step.check_size(item.dtype.name, shape)
     return [step.const(np.full(shape, item), "ConstantOfShape")]
 
@@ -273,4 +273,4 @@ def evaluated(step: Step) -> Sequence[str]:
     for array in computed:
         if not isinstance(array, np.ndarray):
             raise NotHandledError("its result is no tensor")
-    return [step.const(stand_in(array), step.node.op) for array in computed]
+    return [step.const(as_read(array), step.node.op) for array in computed]

@@ -7,8 +7,6 @@ nodes) ends here: later modules see NumPy arrays. float64, float16 and bfloat16 
 from __future__ import annotations
 
 import logging
-import math
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,21 +16,14 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from bittrue.dtypes import BY_ONNX, DTYPES
+from bittrue.dtypes import BY_ONNX
 from bittrue.errors import FormatError
-from bittrue.importers.onnx_file import DEFAULT_DOMAINS, opset_of, parse, read_bytes
+from bittrue.importers.onnx_file import DEFAULT_DOMAINS, opset_of
+from bittrue.importers.onnx_tensor import READ_AS, as_read, dense, normal_dtype, read_tensor
 
 Dims = tuple[int | str, ...]
 
 _log = logging.getLogger(__name__)
-#: Types that are read as another one.
-STAND_INS = {
-    "float16": "float32",
-    "float64": "float32",
-    "bfloat16": "float32",
-    "uint32": "int64",
-    "uint64": "int64",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +103,11 @@ class SourceInput:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class OnnxSource:
     """A whole ONNX graph.
 
     Args:
         name: The graph's name.
-        path: The file, for messages.
         opset: Version of ONNX's operator set.
         nodes: Without Constant nodes, in an order in which they can run.
         inputs: Without initialisers.
@@ -127,7 +117,6 @@ class Source:
     """
 
     name: str
-    path: str
     opset: int
     nodes: tuple[SourceNode, ...]
     inputs: tuple[SourceInput, ...]
@@ -141,43 +130,41 @@ class Source:
         return names.union(*(set(node.outputs) - {""} for node in self.nodes))
 
 
-def read_source(model: onnx.ModelProto, path: str, folder: Path | None) -> Source:
+def read_source(model: onnx.ModelProto, folder: Path | None) -> OnnxSource:
     """Return the graph of a parsed model as plain data.
 
     Args:
         model: As `onnx_file.parse` returns it.
-        path: The file, for messages.
         folder: Where external data lies; None refuses external data.
 
     Raises:
         FormatError: if the graph breaks ONNX's rules or external data is missing.
     """
     graph = model.graph
-    nodes, arrays = _parts(graph, path, folder)
+    nodes, arrays = _parts(graph, folder)
     _note_stand_ins(arrays)
-    source = Source(
+    source = OnnxSource(
         name=graph.name or "network",
-        path=path,
         opset=opset_of(model),
         nodes=tuple(nodes),
         inputs=tuple(_input(row) for row in graph.input if row.name not in arrays),
         outputs=tuple(row.name for row in graph.output),
-        constants={k: stand_in(v) for k, v in arrays.items() if not isinstance(v, str)},
+        constants={k: as_read(v) for k, v in arrays.items() if not isinstance(v, str)},
         unreadable={name: what for name, what in arrays.items() if isinstance(what, str)},
     )
     return _sorted(source)
 
 
 def _parts(
-    graph: onnx.GraphProto, path: str, folder: Path | None
+    graph: onnx.GraphProto, folder: Path | None
 ) -> tuple[list[SourceNode], dict[str, np.ndarray | str]]:
     """Return a graph's nodes without Constants, and its constants; a text is a type's name."""
     arrays: dict[str, np.ndarray | str] = {
-        tensor.name: read_tensor(tensor, path, folder) for tensor in graph.initializer
+        tensor.name: read_tensor(tensor, folder) for tensor in graph.initializer
     }
-    arrays.update({row.values.name: _dense(row, path, folder) for row in graph.sparse_initializer})
+    arrays.update({row.values.name: dense(row, folder) for row in graph.sparse_initializer})
     nodes: list[SourceNode] = []
-    for node in _named(graph.node, path, folder):
+    for node in _named(graph.node, folder):
         if node.op == "Constant" and node.domain == "" and len(node.outputs) == 1:
             arrays[node.outputs[0]] = _constant(node)
         else:
@@ -185,165 +172,42 @@ def _parts(
     return nodes, arrays
 
 
-def read_subgraph(graph: onnx.GraphProto, path: str, folder: Path | None) -> Subgraph:
+def read_subgraph(graph: onnx.GraphProto, folder: Path | None) -> Subgraph:
     """Return a graph inside a node.
 
     Raises:
         FormatError: if it breaks ONNX's rules or external data is missing.
     """
-    nodes, arrays = _parts(graph, path, folder)
+    nodes, arrays = _parts(graph, folder)
     outputs = tuple(row.name for row in graph.output)
     raw = Subgraph(tuple(nodes), outputs, arrays)
     inputs = {row.name for row in graph.input}
-    ready = _in_order(raw.nodes, {"", *raw.captured(), *arrays, *inputs}, path)
+    ready = _in_order(raw.nodes, {"", *raw.captured(), *arrays, *inputs})
     return replace(raw, nodes=ready)
 
 
-def self_contained(source: str | os.PathLike[str]) -> bytes:
-    """Return an ONNX file's bytes with its external data moved inside, so they stand alone.
+def self_contained(model: onnx.ModelProto, data: bytes, folder: Path) -> bytes:
+    """Return an ONNX file's bytes with its external data moved inside, so that they stand alone.
 
     Args:
-        source: A path.
+        model: The parsed file; the data is moved into it.
+        data: The file's bytes.
+        folder: Where external data lies.
 
     Raises:
-        FormatError: if it is no ONNX file, its data is missing, or both are too long together.
-        DataError: if the file cannot be read.
-        UnsupportedError: if its opset is not in 7 to 27.
+        FormatError: if its data is missing, or both are too long together.
     """
-    data, path, folder = read_bytes(source)
-    model = parse(data, path)
     outside = onnx.TensorProto.EXTERNAL
     rows = [row for row in model.graph.initializer if row.data_location == outside]
     for tensor in rows:
-        array = read_tensor(tensor, path, folder)
+        array = read_tensor(tensor, folder)
         if isinstance(array, str):
-            raise FormatError(f"constant {tensor.name!r} is {array}, outside the file", path=path)
+            raise FormatError(f"constant {tensor.name!r} is {array}, outside the file")
         tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
     try:
         return bytes(model.SerializeToString()) if rows else data
     except ValueError as why:
-        raise FormatError(f"with its external data it is too long: {why}", path=path) from why
-
-
-def normal_dtype(number: int) -> str:
-    """Return the type that bittrue reads an ONNX type as; ONNX's own name where it reads none."""
-    try:
-        name = onnx.TensorProto.DataType.Name(number).lower()
-    except ValueError:
-        return f"type {number}"
-    name = BY_ONNX[number].name if number in BY_ONNX else name
-    return STAND_INS.get(name, name)
-
-
-# --- constants -------------------------------------------------------------------------------
-
-
-def read_tensor(tensor: onnx.TensorProto, path: str, folder: Path | None) -> np.ndarray | str:
-    """Return a tensor's array in its own type; the type's name where bittrue reads no such type.
-
-    Raises:
-        FormatError: if its sizes contradict each other or its external file is not there.
-    """
-    dtype = normal_dtype(tensor.data_type)
-    if dtype not in DTYPES:
-        return dtype
-    shape = tuple(tensor.dims)
-    if any(dim < 0 for dim in shape):
-        raise FormatError(f"constant {tensor.name!r} has the shape {list(shape)}", path=path)
-    if tensor.data_location == onnx.TensorProto.EXTERNAL:
-        return _external(tensor, shape, path, folder)
-    try:
-        array = numpy_helper.to_array(tensor)
-    except (ValueError, TypeError, OverflowError, MemoryError) as why:
-        raise FormatError(
-            f"constant {tensor.name!r} cannot be read: {why}",
-            path=path,
-            hint="the file is damaged; export it again",
-        ) from why
-    if array.shape != shape:
-        raise FormatError(f"constant {tensor.name!r} is {array.shape}, not {shape}", path=path)
-    return np.ascontiguousarray(array).reshape(shape)
-
-
-def _external(
-    tensor: onnx.TensorProto, shape: tuple[int, ...], path: str, folder: Path | None
-) -> np.ndarray:
-    entries = {row.key: row.value for row in tensor.external_data}
-    location = entries.get("location", "")
-    if folder is None:
-        raise FormatError(
-            f"constant {tensor.name!r} lies in the file {location!r}, and bytes have no folder",
-            path=path,
-            hint="give the path of the .onnx file instead of its bytes",
-        )
-    file = _inside(folder, location, tensor.name, path)
-    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)).newbyteorder("<")
-    length = math.prod(shape) * dtype.itemsize
-    offset = _whole(entries.get("offset", "0"), "offset", tensor.name, path)
-    stated = _whole(entries.get("length", str(length)), "length", tensor.name, path)
-    size = file.stat().st_size
-    if stated != length or offset + length > size:
-        raise FormatError(
-            f"constant {tensor.name!r} needs {length} bytes at {offset} of {location!r}, which has "
-            f"{size} bytes (the file says {stated})",
-            path=path,
-            hint="fetch the model and its data file again; they belong together",
-        )
-    with file.open("rb") as stream:
-        stream.seek(offset)
-        return np.frombuffer(stream.read(length), dtype).reshape(shape)
-
-
-def _inside(folder: Path, location: str, name: str, path: str) -> Path:
-    """Return the file of external data; links and parents must not lead out of the folder."""
-    root = folder.resolve()
-    try:
-        file = (root / location).resolve()
-        inside = bool(location) and file.is_relative_to(root)
-        there = inside and file.is_file()
-    except (OSError, ValueError):
-        inside = there = False
-    if there:
-        return file
-    why = "is not there" if inside else "is not inside the model's folder"
-    raise FormatError(
-        f"constant {name!r} lies in the file {location!r}, which {why}",
-        path=path,
-        hint="put the data file beside the .onnx file, under the name that it was saved with",
-    )
-
-
-#: No constant of a network is longer; a sparse one says little and may claim much.
-DENSE_MAX = 2**28
-
-
-def _dense(tensor: onnx.SparseTensorProto, path: str, folder: Path | None) -> np.ndarray | str:
-    """Return a sparse tensor as an array: values at flat indices or at rows of coordinates.
-
-    Raises:
-        FormatError: if its parts contradict each other or it is too long.
-    """
-    values = read_tensor(tensor.values, path, folder)
-    places = read_tensor(tensor.indices, path, folder)
-    if isinstance(values, str) or isinstance(places, str):
-        return f"sparse tensor of {values if isinstance(values, str) else places}"
-    shape, name = tuple(tensor.dims), tensor.values.name
-    if min(shape, default=1) < 1 or math.prod(shape) > DENSE_MAX or places.dtype.kind not in "iu":
-        raise FormatError(f"sparse constant {name!r} has the shape {list(shape)}", path=path)
-    rows = places.reshape(-1, 1) if places.ndim == 1 else places
-    limits = (math.prod(shape),) if places.ndim == 1 else shape
-    legal = rows.ndim == 2 and rows.shape == (values.size, len(limits))
-    if not legal or (rows < 0).any() or (rows >= np.asarray(limits)).any():
-        raise FormatError(f"sparse constant {name!r} has indices outside its shape", path=path)
-    flat = np.zeros(limits, values.dtype)
-    flat[tuple(rows.T)] = values.reshape(-1)
-    return flat.reshape(shape)
-
-
-def _whole(text: str, what: str, name: str, path: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise FormatError(f"external data of {name!r} has the {what} {text!r}", path=path)
-    return int(text)
+        raise FormatError(f"with its external data it is too long: {why}") from why
 
 
 def _constant(node: SourceNode) -> np.ndarray | str:
@@ -357,15 +221,8 @@ def _constant(node: SourceNode) -> np.ndarray | str:
     return "/".join(str(value) for value in node.attrs.values() if isinstance(value, str)) or "none"
 
 
-def stand_in(array: np.ndarray) -> np.ndarray:
-    """Return an array in the type that bittrue reads its own as."""
-    wanted = np.dtype(STAND_INS.get(array.dtype.name, array.dtype.name))
-    with np.errstate(over="ignore"):
-        return array if array.dtype == wanted else array.astype(wanted)
-
-
 def _note_stand_ins(arrays: Mapping[str, np.ndarray | str]) -> None:
-    for kind, wanted in STAND_INS.items():
+    for kind, wanted in READ_AS.items():
         names = [
             name
             for name, array in arrays.items()
@@ -378,16 +235,14 @@ def _note_stand_ins(arrays: Mapping[str, np.ndarray | str]) -> None:
 # --- nodes -----------------------------------------------------------------------------------
 
 
-def _named(
-    protos: Iterable[onnx.NodeProto], path: str, folder: Path | None
-) -> Iterable[SourceNode]:
+def _named(protos: Iterable[onnx.NodeProto], folder: Path | None) -> Iterable[SourceNode]:
     taken: set[str] = set()
     for index, proto in enumerate(protos):
         name = proto.name or f"{proto.op_type}_{index}"
         while name in taken:
             name = f"{name}_{index}"
         taken.add(name)
-        attrs = {row.name: _attr(row, path, folder) for row in proto.attribute}
+        attrs = {row.name: _attr(row, folder) for row in proto.attribute}
         domain = "" if proto.domain in DEFAULT_DOMAINS else proto.domain
         inner = [
             name
@@ -399,7 +254,7 @@ def _named(
         yield SourceNode(name, proto.op_type, domain, inputs, tuple(proto.output), attrs)
 
 
-def _attr(proto: onnx.AttributeProto, path: str, folder: Path | None) -> AttrValue:
+def _attr(proto: onnx.AttributeProto, folder: Path | None) -> AttrValue:
     """Return an attribute's value; a text that names its type where it is none of ours."""
     kinds = onnx.AttributeProto
     if proto.type == kinds.INT:
@@ -415,11 +270,11 @@ def _attr(proto: onnx.AttributeProto, path: str, folder: Path | None) -> AttrVal
     if proto.type == kinds.STRINGS:
         return tuple(bytes(item).decode("utf-8", "replace") for item in proto.strings)
     if proto.type == kinds.TENSOR:
-        return read_tensor(proto.t, path, folder)
+        return read_tensor(proto.t, folder)
     if proto.type == kinds.SPARSE_TENSOR:
-        return _dense(proto.sparse_tensor, path, folder)
+        return dense(proto.sparse_tensor, folder)
     if proto.type == kinds.GRAPH:
-        return read_subgraph(proto.g, path, folder)
+        return read_subgraph(proto.g, folder)
     return "an unknown attribute"
 
 
@@ -428,19 +283,20 @@ def _input(proto: onnx.ValueInfoProto) -> SourceInput:
         kind = proto.type.WhichOneof("value") or "untyped"
         return SourceInput(proto.name, kind.removesuffix("_type"), None)
     tensor = proto.type.tensor_type
+    dtype = normal_dtype(tensor.elem_type)
     if tensor.elem_type in (onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE):
         kind = BY_ONNX[tensor.elem_type].name
         _log.warning("input %s is %s and read as float32", proto.name, kind)
     if not tensor.HasField("shape"):
-        return SourceInput(proto.name, normal_dtype(tensor.elem_type), None)
+        return SourceInput(proto.name, dtype, None)
     dims = tuple(
         int(dim.dim_value) if dim.dim_value > 0 else str(dim.dim_param or "?")
         for dim in tensor.shape.dim
     )
-    return SourceInput(proto.name, normal_dtype(tensor.elem_type), dims)
+    return SourceInput(proto.name, dtype, dims)
 
 
-def _sorted(source: Source) -> Source:
+def _sorted(source: OnnxSource) -> OnnxSource:
     """Return the source with its nodes in running order, which some exporters do not keep.
 
     Raises:
@@ -451,25 +307,24 @@ def _sorted(source: Source) -> Source:
     made = [name for node in source.nodes for name in node.outputs if name]
     twice = sorted(name for name, times in Counter(made).items() if times > 1 or name in known)
     if twice:
-        raise FormatError(f"tensors are made twice: {', '.join(twice[:5])}", path=source.path)
+        raise FormatError(f"tensors are made twice: {', '.join(twice[:5])}")
     available = known | set(made) | {""}
     missing = [name for node in source.nodes for name in node.inputs if name not in available]
     missing += [name for name in source.outputs if name not in available or not name]
     if missing or not source.outputs:
         what = ", ".join(repr(name) for name in dict.fromkeys(missing)) or "the outputs"
-        raise FormatError(f"no node makes {what}", path=source.path, hint="export the file again")
+        raise FormatError(f"no node makes {what}", hint="export the file again")
     repeated = sorted(name for name, times in Counter(source.outputs).items() if times > 1)
     if repeated:
         raise FormatError(
             f"outputs are listed twice: {', '.join(repeated[:5])}",
-            path=source.path,
             hint="list each output once, or pass it through an Identity of another name",
         )
-    nodes = _in_order(source.nodes, known | {""}, source.path)
+    nodes = _in_order(source.nodes, known | {""})
     return replace(source, nodes=nodes)
 
 
-def _in_order(nodes: Sequence[SourceNode], known: set[str], path: str) -> tuple[SourceNode, ...]:
+def _in_order(nodes: Sequence[SourceNode], known: set[str]) -> tuple[SourceNode, ...]:
     ready, waiting = [], list(nodes)
     while waiting:
         late = []
@@ -480,6 +335,6 @@ def _in_order(nodes: Sequence[SourceNode], known: set[str], path: str) -> tuple[
             else:
                 late.append(node)
         if len(late) == len(waiting):
-            raise FormatError(f"node {late[0].name!r} depends on itself", path=path)
+            raise FormatError(f"node {late[0].name!r} depends on itself")
         waiting = late
     return tuple(ready)

@@ -1,6 +1,6 @@
-"""PyTorch networks to a Graph: a factory function of the user's, and weights that are only data.
+"""PyTorch networks to ONNX: a factory function of the user's, and weights that are only data.
 
-load_network (build, load_weights, put_weights) -> export -> import_onnx
+load_network (build, load_weights, put_weights) -> export
 
 The factory is code that the user names, and runs. A weights file is never code.
 """
@@ -11,16 +11,14 @@ import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from bittrue.errors import UsageError
-from bittrue.graph.model import Graph
-from bittrue.importers.foreign import FACTORY_HINT, refuse_others
-from bittrue.importers.onnx import import_onnx
+from bittrue.importers.recognise import FACTORY_HINT, refuse_others
 from bittrue.importers.torch_export import chosen_opset, export
 from bittrue.importers.torch_weights import load_weights, put_weights
 from bittrue.packages import require
@@ -31,40 +29,6 @@ if TYPE_CHECKING:
 
 #: Needs no further package and takes a tenth of the time; both exporters give the same graph.
 DEFAULT_EXPORTER = "torchscript"
-
-
-def import_torch(
-    spec: str,
-    *,
-    weights: str | os.PathLike[str] | None = None,
-    input_shapes: Mapping[str, tuple[int, ...]],
-    start: Sequence[str] = (),
-    end: Sequence[str] = (),
-    exporter: str = DEFAULT_EXPORTER,
-    opset: int | None = None,
-) -> Graph:
-    """Return the network that a Python function builds, as a Graph.
-
-    Args:
-        spec: ``module.py:factory``; the factory takes no arguments and returns a torch.nn.Module.
-        weights: A state dict saved with torch.save, or a safetensors file; None keeps what the
-            factory sets.
-        input_shapes: Names and shapes of forward's arguments, in their order. The name "" stands
-            for the name that forward gives its first argument.
-        start: Tensors or nodes of the export that the network begins with.
-        end: Tensors or nodes of the export that it ends with.
-        exporter: "torchscript" (opsets 9 to 20) or "dynamo" (18 to 20, needs onnxscript).
-        opset: The ONNX operator set that the exporter writes; None for its own, 17 or 18.
-
-    Raises:
-        UsageError: if a package is missing, or spec, input_shapes, exporter or opset are wrong.
-        ModelError: if the weights do not fit or the network cannot be exported.
-        UnsupportedError: if the network has operators that are not handled.
-    """
-    data = export_torch(
-        spec, weights=weights, input_shapes=input_shapes, exporter=exporter, opset=opset
-    )
-    return import_onnx(data, start=start, end=end)
 
 
 def export_torch(
@@ -78,11 +42,13 @@ def export_torch(
     """Return the network that a Python function builds as ONNX bytes, in evaluation mode.
 
     Args:
-        spec: As in `import_torch`.
-        weights: As in `import_torch`.
-        input_shapes: As in `import_torch`.
-        exporter: As in `import_torch`.
-        opset: As in `import_torch`.
+        spec: ``module.py:factory``; the factory takes no arguments and returns a torch.nn.Module.
+        weights: A state dict saved with torch.save, or a safetensors file; None keeps what the
+            factory sets.
+        input_shapes: Names and shapes of forward's arguments, in their order. The name "" stands
+            for the name that forward gives its first argument.
+        exporter: "torchscript" (opsets 9 to 20) or "dynamo" (18 to 20, needs onnxscript).
+        opset: The ONNX operator set that the exporter writes; None for its own, 17 or 18.
 
     Raises:
         UsageError: if a package is missing, or spec, input_shapes, exporter or opset are wrong.
@@ -105,8 +71,8 @@ def load_network(spec: str, *, weights: str | os.PathLike[str] | None = None) ->
     """Return the network itself, with its weights, in evaluation mode.
 
     Args:
-        spec: As in `import_torch`.
-        weights: As in `import_torch`.
+        spec: As in `export_torch`.
+        weights: As in `export_torch`.
 
     Raises:
         UsageError: if torch is missing, or spec is wrong.

@@ -8,13 +8,12 @@ from __future__ import annotations
 import os
 import pickle
 import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bittrue.errors import ModelError
-from bittrue.importers.foreign import TORCH_MODULE_HINT, is_onnx, is_safetensors
+from bittrue.importers.recognise import TORCH_MODULE_HINT, recognise
 from bittrue.packages import require
 
 if TYPE_CHECKING:
@@ -37,23 +36,26 @@ def load_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """
     where = os.fspath(path)
     try:
-        with Path(where).open("rb") as file:
-            head = file.read(64)
+        kind = recognise(Path(where).read_bytes())
     except OSError as why:
         raise ModelError(
             f"the weights cannot be read: {why.strerror}",
             where=where,
             hint="give the path of a file that torch.save or safetensors wrote, with --weights",
         ) from why
-    if is_safetensors(head):
+    if kind.name == "safetensors":
         return _unwrapped(_load_safetensors(where))
-    if is_onnx(head):
+    if kind.name == "onnx":
         raise ModelError(
             "the weights are a whole ONNX network",
             where=where,
             hint=f"import it as it is: bittrue import {where} -o model.bta",
         )
-    _refuse_torchscript(where)
+    if kind.name == "torchscript":
+        # Before PyTorch sees it, whose own text advises to load it unsafely.
+        raise ModelError(
+            "the weights are a TorchScript file, not a state dict", where=where, hint=SAVE_HINT
+        )
     return _tensors(_load_pickle(where), where)
 
 
@@ -97,19 +99,6 @@ def _load_pickle(where: str) -> object:
             hint=SAVE_HINT,
         ) from why
     return content
-
-
-def _refuse_torchscript(where: str) -> None:
-    """Refuse a compiled module before PyTorch sees it: its own text advises to load it unsafely."""
-    try:
-        with zipfile.ZipFile(where) as archive:
-            compiled = any(name.endswith("constants.pkl") for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return  # no zip: load_weights says what is wrong with it
-    if compiled:
-        raise ModelError(
-            "the weights are a TorchScript file, not a state dict", where=where, hint=SAVE_HINT
-        )
 
 
 def _tensors(content: object, where: str) -> dict[str, Tensor]:
