@@ -85,49 +85,49 @@ class Planner {
 
   // Plan the whole instruction as one call of its general kernel.
   void add_general(const void* args, int64_t units, int64_t cost) {
-    const auto row = (uint32_t)find_kernel(at_->row->code, Form::GENERAL, isa_);
+    const auto row = (uint32_t)find_kernel(at_->row->kind, Form::GENERAL, isa_);
     plan_.kernels.push_back(row);
     add(kernel_row(row).run, args, units, cost);
   }
 
   void plan_instruction() {
-    switch (at_->row->code) {
-      case Code::CONV:
+    switch (at_->row->kind) {
+      case Kind::CONV:
         return plan_conv();
-      case Code::ADD:
-      case Code::MUL:
-      case Code::DIV:
-      case Code::MIN:
-      case Code::MAX:
-      case Code::COMPARE:
-      case Code::F32_BINARY:
+      case Kind::ADD:
+      case Kind::MUL:
+      case Kind::DIV:
+      case Kind::MIN:
+      case Kind::MAX:
+      case Kind::COMPARE:
+      case Kind::F32_BINARY:
         return plan_binary();
-      case Code::MATMUL:
+      case Kind::MATMUL:
         return plan_matmul();
-      case Code::RESIZE_LINEAR:
+      case Kind::RESIZE_LINEAR:
         return plan_resize();
-      case Code::TABLE:
-      case Code::QUANTIZE:
-      case Code::DEQUANTIZE:
+      case Kind::TABLE:
+      case Kind::QUANTIZE:
+      case Kind::DEQUANTIZE:
         return plan_unary(x(1).dim(0));
-      case Code::F32_UNARY:
+      case Kind::F32_UNARY:
         return plan_unary(1);
-      case Code::MAX_POOL:
-      case Code::AVG_POOL:
+      case Kind::MAX_POOL:
+      case Kind::AVG_POOL:
         return plan_pool();
-      case Code::GATHER_2D:
+      case Kind::GATHER_2D:
         return plan_gather();
-      case Code::COPY:
+      case Kind::COPY:
         return plan_copy();
-      case Code::FILL:
+      case Kind::FILL:
         return plan_fill();
-      case Code::F32_SOFTMAX:
+      case Kind::F32_SOFTMAX:
         return plan_softmax();
-      case Code::F32_WHERE:
+      case Kind::F32_WHERE:
         return plan_where();
-      case Code::F32_REDUCE:
+      case Kind::F32_REDUCE:
         return plan_reduce();
-      case Code::F32_MATMUL:
+      case Kind::F32_MATMUL:
         return plan_f32_matmul();
     }
   }
@@ -176,7 +176,7 @@ class Planner {
     const bool depthwise = conv.groups > 1 && conv.groups == s.c && s.c == s.o;
     if (conv.groups > 1 && !depthwise) return false;
     const Form form = depthwise ? Form::DEPTHWISE : Form::DENSE;
-    const int32_t row = find_kernel(Code::CONV, form, isa_);
+    const int32_t row = find_kernel(Kind::CONV, form, isa_);
     if (row < 0) return false;
     const Isa isa = kernel_row((uint32_t)row).isa;
     const PackFormat format = pack_format(form, isa);
@@ -318,7 +318,7 @@ class Planner {
   // --- the others --------------------------------------------------------------------------------
 
   void plan_binary() {
-    const bool f32 = at_->row->code == Code::F32_BINARY;
+    const bool f32 = at_->row->kind == Kind::F32_BINARY;
     auto* args = keep<BinaryArgs>();
     args->a = in<uint8_t>(0);
     args->b = in<uint8_t>(1);
@@ -331,7 +331,7 @@ class Planner {
       args->channels = x(2).dim(x(2).rank - 1);
       args->zero_a = at_->param(0);
       args->zero_b = at_->param(1);
-      if (at_->row->code == Code::COMPARE) {
+      if (at_->row->kind == Kind::COMPARE) {
         args->function = at_->param(2);
       } else {
         args->range = {at_->param(2), at_->param(3), at_->param(4)};
@@ -387,23 +387,23 @@ class Planner {
   }
 
   void plan_unary(int64_t channels) {
-    const Code code = at_->row->code;
+    const Kind kind = at_->row->kind;
     auto* args = keep<UnaryArgs>();
     args->x = in<uint8_t>(0);
     args->y = out<uint8_t>();
-    if (code != Code::F32_UNARY) args->table = in<uint8_t>(1);
-    if (code == Code::F32_UNARY) args->function = at_->param(0);
-    if (code == Code::QUANTIZE || code == Code::DEQUANTIZE) args->zero_point = at_->param(0);
+    if (kind != Kind::F32_UNARY) args->table = in<uint8_t>(1);
+    if (kind == Kind::F32_UNARY) args->function = at_->param(0);
+    if (kind == Kind::QUANTIZE || kind == Kind::DEQUANTIZE) args->zero_point = at_->param(0);
     const int64_t count = y().count();
     args->channels = channels;
     args->run = channels > 1 ? channels : std::min(count, UNARY_RUN);
     args->units = (count + args->run - 1) / args->run;
     args->last_run = count - (args->units - 1) * args->run;
-    add_general(args, args->units, code == Code::F32_UNARY ? 8 * count : count);
+    add_general(args, args->units, kind == Kind::F32_UNARY ? 8 * count : count);
   }
 
   void plan_pool() {
-    const bool average = at_->row->code == Code::AVG_POOL;
+    const bool average = at_->row->kind == Kind::AVG_POOL;
     auto* args = keep<PoolArgs>();
     args->x = in<uint8_t>(0);
     args->y = out<uint8_t>();

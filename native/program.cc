@@ -13,83 +13,6 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are read as they
 
 namespace bittrue {
 
-namespace {
-
-using ull = unsigned long long;  // for printf
-
-constexpr uint32_t count_words(const char* text) {
-  uint32_t count = 0;
-  for (bool inside = false; *text; text++) {
-    if (*text != ' ' && !inside) count++;
-    inside = *text != ' ';
-  }
-  return count;
-}
-
-constexpr uint32_t count_optional(const char* text) {
-  uint32_t count = 0;
-  for (; *text; text++) count += *text == '?';
-  return count;
-}
-
-const InstructionRow ROWS[] = {
-#define INSTRUCTION(name, code, inputs, outputs, params) \
-  {#name,                                                \
-   Code::name,                                           \
-   inputs,                                               \
-   outputs,                                              \
-   params,                                               \
-   count_words(inputs),                                  \
-   count_optional(inputs),                               \
-   count_words(outputs),                                 \
-   count_words(params)},
-#include "instructions.inc"
-#undef INSTRUCTION
-};
-
-constexpr const char* BINARY_FUNCTIONS[] = {"add",
-                                            "sub",
-                                            "mul",
-                                            "div",
-                                            "min",
-                                            "max",
-                                            "pow",
-                                            "mod",
-                                            "equal",
-                                            "less",
-                                            "less_or_equal",
-                                            "greater",
-                                            "greater_or_equal"};
-constexpr const char* UNARY_FUNCTIONS[] = {
-    "exp",        "sigmoid", "sqrt", "neg",   "abs",  "log",      "tanh", "erf",
-    "reciprocal", "floor",   "ceil", "round", "sign", "softplus", "sin",  "cos"};
-constexpr const char* REDUCTIONS[] = {"sum", "mean", "max", "min", "prod", "l2"};
-
-}  // namespace
-
-uint32_t instruction_row_count() { return sizeof ROWS / sizeof ROWS[0]; }
-
-const InstructionRow& instruction_row(uint32_t index) { return ROWS[index]; }
-
-const InstructionRow* find_instruction(uint32_t code) {
-  for (const InstructionRow& row : ROWS) {
-    if ((uint32_t)row.code == code) return &row;
-  }
-  return nullptr;
-}
-
-const char* unary_function_name(uint32_t index) {
-  return index < std::size(UNARY_FUNCTIONS) ? UNARY_FUNCTIONS[index] : nullptr;
-}
-
-const char* binary_function_name(uint32_t index) {
-  return index < std::size(BINARY_FUNCTIONS) ? BINARY_FUNCTIONS[index] : nullptr;
-}
-
-const char* reduction_name(uint32_t index) {
-  return index < std::size(REDUCTIONS) ? REDUCTIONS[index] : nullptr;
-}
-
 int64_t Tensor::count() const {
   int64_t count = 1;
   for (uint32_t axis = 0; axis < rank; axis++) count *= (int64_t)dims[axis];
@@ -97,6 +20,8 @@ int64_t Tensor::count() const {
 }
 
 namespace {
+
+using ull = unsigned long long;  // for printf
 
 constexpr uint64_t HEADER_BYTES = 192;
 constexpr uint64_t ALIGNMENT = 64;

@@ -8,32 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "instructions.h"
+
 namespace bittrue {
-
-enum class Code : uint32_t {
-#define INSTRUCTION(name, code, inputs, outputs, params) name = code,
-#include "instructions.inc"
-#undef INSTRUCTION
-};
-
-struct InstructionRow {
-  const char* name;
-  Code code;
-  const char* inputs;
-  const char* outputs;
-  const char* params;
-  // Counted from the words above.
-  uint32_t input_count, optional_count, output_count, param_count;
-};
-
-uint32_t instruction_row_count();
-const InstructionRow& instruction_row(uint32_t index);
-const InstructionRow* find_instruction(uint32_t code);  // or null
-
-// What the numbers of F32_UNARY, F32_BINARY and F32_REDUCE mean; null past the end.
-const char* unary_function_name(uint32_t index);
-const char* binary_function_name(uint32_t index);
-const char* reduction_name(uint32_t index);
 
 struct Buffer {
   bool constant;

@@ -17,9 +17,6 @@ constexpr int64_t MOST_PRODUCTS = 65536;     // of one sum: 65536 * 255 * 128 < 
 constexpr int64_t MOST_POOL_TAPS = 1 << 23;  // of one average: 2^23 * 255 < 2^31
 constexpr int64_t MOST_DEPTH = 33025;        // of one product of codes: 33025 * 255 * 255 < 2^31
 constexpr int32_t RESIZE_ONE = 2048;         // what the weights of two neighbours add up to
-constexpr const char* CONSTANT_ROLES[] = {"weight",     "bias",       "row_class", "col_class",
-                                          "multiplier", "table",      "rows",      "cols",
-                                          "scale",      "row_weight", "col_weight"};
 
 // Word `index` of words with blanks between, without a "?" at its end.
 std::string word_at(const char* words, uint32_t index) {
@@ -40,55 +37,55 @@ class Verifier {
 
   void verify() const {
     verify_places();
-    switch (at_.row->code) {
-      case Code::CONV:
+    switch (at_.row->kind) {
+      case Kind::CONV:
         return verify_conv();
-      case Code::ADD:
+      case Kind::ADD:
         return verify_binary(BITTRUE_UINT8, 2);
-      case Code::MUL:
-      case Code::DIV:
+      case Kind::MUL:
+      case Kind::DIV:
         return verify_binary(BITTRUE_UINT8, 1);
-      case Code::MIN:
-      case Code::MAX:
+      case Kind::MIN:
+      case Kind::MAX:
         return verify_binary(BITTRUE_UINT8, 2);
-      case Code::COMPARE:
+      case Kind::COMPARE:
         return verify_compare();
-      case Code::MATMUL:
+      case Kind::MATMUL:
         return verify_matmul();
-      case Code::RESIZE_LINEAR:
+      case Kind::RESIZE_LINEAR:
         return verify_resize();
-      case Code::TABLE:
+      case Kind::TABLE:
         return verify_table();
-      case Code::MAX_POOL:
+      case Kind::MAX_POOL:
         return verify_max_pool();
-      case Code::AVG_POOL:
+      case Kind::AVG_POOL:
         return verify_avg_pool();
-      case Code::GATHER_2D:
+      case Kind::GATHER_2D:
         return verify_gather();
-      case Code::COPY:
+      case Kind::COPY:
         return verify_copy();
-      case Code::FILL:
+      case Kind::FILL:
         return verify_fill();
-      case Code::QUANTIZE:
+      case Kind::QUANTIZE:
         return verify_scaled(BITTRUE_FLOAT32, BITTRUE_UINT8);
-      case Code::DEQUANTIZE:
+      case Kind::DEQUANTIZE:
         return verify_scaled(BITTRUE_UINT8, BITTRUE_FLOAT32);
-      case Code::F32_BINARY:
-        require_function(binary_function_name(at_.params[0]));
+      case Kind::F32_BINARY:
+        require_function(std::size(BINARY_FUNCTIONS));
         return verify_binary(BITTRUE_FLOAT32, 0);
-      case Code::F32_UNARY:
-        require_function(unary_function_name(at_.params[0]));
+      case Kind::F32_UNARY:
+        require_function(std::size(UNARY_FUNCTIONS));
         [[fallthrough]];
-      case Code::F32_SOFTMAX:
+      case Kind::F32_SOFTMAX:
         require_type(0, BITTRUE_FLOAT32);
         require_y(BITTRUE_FLOAT32);
         return require_equal_shape();
-      case Code::F32_WHERE:
+      case Kind::F32_WHERE:
         require_y(BITTRUE_FLOAT32);
         return require_broadcast(BITTRUE_FLOAT32, 3, y().rank);
-      case Code::F32_REDUCE:
+      case Kind::F32_REDUCE:
         return verify_reduce();
-      case Code::F32_MATMUL:
+      case Kind::F32_MATMUL:
         return verify_f32_matmul();
     }
   }
@@ -116,29 +113,20 @@ class Verifier {
            name(), y().name.c_str());
     }
     for (uint32_t i = 0; i < at_.input_count; i++) {
-      const std::string what = role(i);
-      for (const char* constant : CONSTANT_ROLES) {
-        if (what == constant && !program_.buffers[x(i).buffer].constant) {
-          fail(BITTRUE_FORMAT, at_input(i), "%s: %s, tensor '%.80s', must be a constant", name(),
-               constant, x(i).name.c_str());
-        }
+      if (i >= at_.row->input_count - at_.row->constants &&
+          !program_.buffers[x(i).buffer].constant) {
+        fail(BITTRUE_FORMAT, at_input(i), "%s: %s, tensor '%.80s', must be a constant", name(),
+             role(i).c_str(), x(i).name.c_str());
       }
       verify_overlap(i);
     }
-  }
-
-  bool may_be_in_place() const {
-    const Code code = at_.row->code;
-    return code == Code::TABLE || code == Code::ADD || code == Code::MUL ||
-           code == Code::F32_BINARY || code == Code::F32_UNARY || code == Code::DIV ||
-           code == Code::MIN || code == Code::MAX || code == Code::COMPARE;
   }
 
   void verify_overlap(uint32_t input) const {
     const Buffer& from = program_.buffers[x(input).buffer];
     const Buffer& to = program_.buffers[y().buffer];
     if (x(input).buffer == y().buffer) {
-      if (may_be_in_place() && x(input).dtype == y().dtype && x(input).rank == y().rank &&
+      if (at_.row->in_place && x(input).dtype == y().dtype && x(input).rank == y().rank &&
           memcmp(x(input).dims, y().dims, sizeof y().dims) == 0) {
         return;
       }
@@ -248,8 +236,9 @@ class Verifier {
     }
   }
 
-  void require_function(const char* found) const {
-    if (found == nullptr) {
+  // Parameter 0 is the number of one of so many functions.
+  void require_function(size_t count) const {
+    if (at_.params[0] >= count) {
       fail(BITTRUE_FORMAT, at_param(0), "%s: there is no function %d", name(), at_.param(0));
     }
   }
@@ -349,7 +338,7 @@ class Verifier {
 
   void verify_compare() const {
     require_pair(BITTRUE_UINT8);
-    require_param(2, 0, 2);
+    require_param(2, 0, (int64_t)std::size(COMPARE_FUNCTIONS) - 1);
     require_multipliers(2);
   }
 
@@ -502,7 +491,7 @@ class Verifier {
 
   // y has x's shape but for its last axis, which is 1.
   void verify_reduce() const {
-    require_function(reduction_name(at_.params[0]));
+    require_function(std::size(REDUCTIONS));
     require_type(0, BITTRUE_FLOAT32);
     require_y(BITTRUE_FLOAT32);
     require_rank(0, y().rank);
