@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "instructions.h"
+#include "vectors.h"
 
 namespace bittrue {
 
@@ -41,24 +42,6 @@ struct Instruction {
   int32_t param(uint32_t index) const { return (int32_t)params[index]; }
 };
 
-// The conformance vectors of a file: how each one's inputs are made, and the sha256 of every
-// tensor.
-struct Vectors {
-  enum Pattern : uint32_t { RANDOM, LOWEST, HIGHEST };
-  static constexpr uint64_t RANGE_BYTES = 8, HEAD_BYTES = 16, HASH_BYTES = 32;
-
-  uint32_t count = 0;
-  const uint8_t* section = nullptr;    // into the file; null where there are none
-  std::vector<uint32_t> hashed;        // tensors in the arena, in their order
-  std::vector<uint64_t> input_starts;  // of each input: elements of those before it
-
-  // Where vector `index` starts.
-  const uint8_t* row(uint32_t index) const {
-    return section + RANGE_BYTES * input_starts.size() +
-           index * (HEAD_BYTES + HASH_BYTES * hashed.size());
-  }
-};
-
 struct Program {
   uint64_t arena_bytes = 0;
   std::vector<Buffer> buffers;
@@ -77,20 +60,6 @@ struct Program {
 // Read a file that lies at a multiple of 64. The program points into it.
 // Throws Failure(BITTRUE_FORMAT) with the byte that breaks a rule.
 Program read_program(const uint8_t* file, uint64_t nbytes);
-
-// What has been found in the values of a constant, so that many instructions on a long one take one
-// look at it.
-struct ConstantFacts {
-  bool finite = false;    // as float32
-  bool adds_up = false;   // pairs of int32 are weights of a resize
-  bool measured = false;  // as int32: from `least` to `most`
-  int32_t least = 0, most = 0;
-};
-
-// Check every rule that docs/format.md states for an instruction (verify.cc). `facts` of each
-// buffer are used and added to. Throws Failure(BITTRUE_FORMAT).
-void verify_instruction(const Program& program, const Instruction& instruction,
-                        std::vector<ConstantFacts>* facts);
 
 }  // namespace bittrue
 
