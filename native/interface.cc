@@ -166,7 +166,7 @@ uint32_t bittrue_get_kernel(const bittrue_program* program, uint32_t instruction
 uint32_t bittrue_get_writer(const bittrue_program* program, uint32_t tensor) {
   const bittrue::Program& read = program->engine.program();
   if (tensor >= read.tensors.size()) return UINT32_MAX;
-  return program->engine.plan().last_writer[read.tensors[tensor].buffer] - 1;  // 0 is no writer
+  return program->engine.plan().last_writer[read.tensors[tensor].buffer];
 }
 
 int32_t bittrue_get_vector(const bittrue_program* program, uint32_t vector,

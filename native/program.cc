@@ -79,7 +79,7 @@ void read_type(const FileLayout& file, uint64_t at, uint32_t i, Tensor* tensor) 
   if (tensor->rank < 1 || tensor->rank > 6) {
     fail(BITTRUE_FORMAT, at + 12, "rank of tensor %u must be 1 to 6, not %u", i, tensor->rank);
   }
-  tensor->nbytes = tensor->dtype <= BITTRUE_INT8 ? 1 : 4;
+  tensor->nbytes = (uint64_t)tensor->item();
   for (uint32_t axis = 0; axis < 6; axis++) {
     const uint64_t place = at + 16 + 4ull * axis;
     const uint32_t dim = file.u32(place);

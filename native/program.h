@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "bittrue.h"
 #include "instructions.h"
 #include "vectors.h"
 
@@ -29,6 +30,7 @@ struct Tensor {
 
   int64_t dim(uint32_t axis) const { return (int64_t)dims[axis]; }
   int64_t count() const;
+  int64_t item() const { return dtype <= BITTRUE_INT8 ? 1 : 4; }  // bytes of an element
 };
 
 struct Instruction {
