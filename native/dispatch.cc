@@ -16,7 +16,7 @@ constexpr const char* form_name(Form form) {
 
 const KernelRow ROWS[] = {
 #define KERNEL(instruction, form, isa, function)                        \
-  {Code::instruction,     Form::form, Isa::isa, function, #instruction, \
+  {Kind::instruction,     Form::form, Isa::isa, function, #instruction, \
    form_name(Form::form), #function},
 #include "kernels.inc"
 #undef KERNEL
@@ -54,7 +54,7 @@ Isa choose_isa(const char* name) {
        name, available_names().c_str());
 }
 
-int32_t find_kernel(Code instruction, Form form, Isa isa) {
+int32_t find_kernel(Kind instruction, Form form, Isa isa) {
   int32_t found = -1;
   for (uint32_t i = 0; i < kernel_count(); i++) {
     const KernelRow& row = ROWS[i];

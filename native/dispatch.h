@@ -11,7 +11,7 @@ namespace bittrue {
 enum class Form : uint32_t { GENERAL, DENSE, DEPTHWISE };
 
 struct KernelRow {
-  Code instruction;
+  Kind instruction;
   Form form;
   Isa isa;
   Kernel run;
@@ -29,7 +29,7 @@ Isa choose_isa(const char* name);
 
 // Index of the row for an instruction and form of the fastest available set up to `isa`; -1 if
 // there is none.
-int32_t find_kernel(Code instruction, Form form, Isa isa);
+int32_t find_kernel(Kind instruction, Form form, Isa isa);
 
 }  // namespace bittrue
 

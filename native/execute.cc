@@ -91,12 +91,14 @@ void Engine::copy_out(uint32_t tensor, void* to) const {
 void Engine::run(const bittrue_input* inputs, uint32_t input_count, const bittrue_output* outputs,
                  uint32_t output_count, const bittrue_tap* taps, uint32_t tap_count) {
   check_buffers(inputs, input_count, outputs, output_count, taps, tap_count);
-  const auto writer = [&](const bittrue_tap& tap) {
-    return plan_.last_writer[program_.tensors[tap.tensor].buffer];
+  // After how many instructions a tap is due: NO_INSTRUCTION wraps to 0 on purpose.
+  static_assert((uint32_t)(NO_INSTRUCTION + 1) == 0, "");
+  const auto due_after = [&](const bittrue_tap& tap) {
+    return plan_.last_writer[program_.tensors[tap.tensor].buffer] + 1;
   };
   std::vector<bittrue_tap> due(taps, taps + tap_count);
   std::stable_sort(due.begin(), due.end(), [&](const bittrue_tap& a, const bittrue_tap& b) {
-    return writer(a) < writer(b);
+    return due_after(a) < due_after(b);
   });
   const Running running(&running_);
   const FloatEnvironment environment;
@@ -110,7 +112,7 @@ void Engine::run(const bittrue_input* inputs, uint32_t input_count, const bittru
       const Step& next = plan_.steps[step];
       threads_.run(next.kernel, next.args, next.units, next.parts);
     }
-    for (; tap < due.size() && writer(due[tap]) == done; tap++) {
+    for (; tap < due.size() && due_after(due[tap]) == done; tap++) {
       copy_out(due[tap].tensor, due[tap].data);
     }
   }

@@ -46,6 +46,11 @@ int32_t guarded(bittrue_error* error, const Body& body) {
   }
 }
 
+template <size_t COUNT>
+const char* name_at(const char* const (&names)[COUNT], uint32_t index) {
+  return index < COUNT ? names[index] : nullptr;
+}
+
 }  // namespace
 
 extern "C" {
@@ -63,16 +68,16 @@ int32_t bittrue_isa_available(uint32_t index) {
 }
 
 int32_t bittrue_instruction_table(uint32_t index, bittrue_instruction_row* row) {
-  if (index >= bittrue::instruction_row_count()) return 0;
-  const bittrue::InstructionRow& from = bittrue::instruction_row(index);
-  *row = {from.name, (uint32_t)from.code, 0, from.inputs, from.outputs, from.params};
+  if (index >= std::size(bittrue::INSTRUCTIONS)) return 0;
+  const bittrue::InstructionRow& from = bittrue::INSTRUCTIONS[index];
+  *row = {from.name, (uint32_t)from.kind, 0, from.inputs, from.outputs, from.params};
   return 1;
 }
 
 const char* bittrue_float_function(uint32_t inputs, uint32_t index) {
-  if (inputs == 0) return bittrue::reduction_name(index);
-  if (inputs == 1) return bittrue::unary_function_name(index);
-  return inputs == 2 ? bittrue::binary_function_name(index) : nullptr;
+  if (inputs == 0) return name_at(bittrue::REDUCTIONS, index);
+  if (inputs == 1) return name_at(bittrue::UNARY_FUNCTIONS, index);
+  return inputs == 2 ? name_at(bittrue::BINARY_FUNCTIONS, index) : nullptr;
 }
 
 int32_t bittrue_kernel_table(uint32_t index, bittrue_kernel_row* row) {
@@ -161,7 +166,7 @@ uint32_t bittrue_get_kernel(const bittrue_program* program, uint32_t instruction
 uint32_t bittrue_get_writer(const bittrue_program* program, uint32_t tensor) {
   const bittrue::Program& read = program->engine.program();
   if (tensor >= read.tensors.size()) return UINT32_MAX;
-  return program->engine.plan().last_writer[read.tensors[tensor].buffer] - 1;  // 0 is no writer
+  return program->engine.plan().last_writer[read.tensors[tensor].buffer];
 }
 
 int32_t bittrue_get_vector(const bittrue_program* program, uint32_t vector,

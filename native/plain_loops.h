@@ -92,19 +92,17 @@ struct MaxRule {
   }
 };
 
+inline bool is_equal(float a, float b) { return a == b; }
+inline bool is_less(float a, float b) { return a < b; }
+inline bool is_less_or_equal(float a, float b) { return a <= b; }
+
+template <bool (*F)(float, float)>
 struct CompareRule {
   BinaryArgs args;
   uint8_t operator()(uint8_t a, uint8_t b, int64_t k) const {
     const float left = (float)((int32_t)a - args.zero_a) * args.multiplier[k];
     const float right = (float)((int32_t)b - args.zero_b) * args.multiplier[args.channels + k];
-    switch (args.function) {
-      case 0:
-        return left == right;
-      case 1:
-        return left < right;
-      default:
-        return left <= right;
-    }
+    return F(left, right);
   }
 };
 
@@ -219,9 +217,19 @@ inline void max_units(const void* args, int64_t begin, int64_t end) {
   binary<uint8_t>(a, begin, end, MaxRule{a});
 }
 
+template <bool (*F)(float, float)>
+void compare_by(const BinaryArgs& args, int64_t begin, int64_t end) {
+  binary<uint8_t>(args, begin, end, CompareRule<F>{args});
+}
+
 inline void compare_units(const void* args, int64_t begin, int64_t end) {
   const BinaryArgs a = *static_cast<const BinaryArgs*>(args);
-  binary<uint8_t>(a, begin, end, CompareRule{a});
+  using Units = void (*)(const BinaryArgs&, int64_t, int64_t);
+  constexpr Units UNITS[] = {
+#define COMPARE_FUNCTION(name, function) compare_by<function>,
+#include "float_functions.inc"
+  };
+  UNITS[a.function](a, begin, end);
 }
 
 template <float (*F)(float, float)>
@@ -231,21 +239,11 @@ void f32_binary_by(const BinaryArgs& args, int64_t begin, int64_t end) {
 
 inline void f32_binary_units(const void* args, int64_t begin, int64_t end) {
   const BinaryArgs a = *static_cast<const BinaryArgs*>(args);
-  // In the order of BINARY_FUNCTIONS (program.cc).
   using Units = void (*)(const BinaryArgs&, int64_t, int64_t);
-  constexpr Units UNITS[] = {f32_binary_by<f32_add>,
-                             f32_binary_by<f32_sub>,
-                             f32_binary_by<f32_mul>,
-                             f32_binary_by<f32_div>,
-                             f32_binary_by<f32_min>,
-                             f32_binary_by<f32_max>,
-                             f32_binary_by<power_of>,
-                             f32_binary_by<rest_of>,
-                             f32_binary_by<f32_equal>,
-                             f32_binary_by<f32_less>,
-                             f32_binary_by<f32_less_or_equal>,
-                             f32_binary_by<f32_greater>,
-                             f32_binary_by<f32_greater_or_equal>};
+  constexpr Units UNITS[] = {
+#define BINARY_FUNCTION(name, function) f32_binary_by<function>,
+#include "float_functions.inc"
+  };
   UNITS[a.function](a, begin, end);
 }
 
@@ -272,24 +270,11 @@ void f32_unary_by(const UnaryArgs& args, int64_t begin, int64_t end) {
 
 inline void f32_unary_units(const void* args, int64_t begin, int64_t end) {
   const UnaryArgs a = *static_cast<const UnaryArgs*>(args);
-  // In the order of UNARY_FUNCTIONS (program.cc).
   using Units = void (*)(const UnaryArgs&, int64_t, int64_t);
-  constexpr Units UNITS[] = {f32_unary_by<exponential>,
-                             f32_unary_by<sigmoid>,
-                             f32_unary_by<f32_sqrt>,
-                             f32_unary_by<f32_neg>,
-                             f32_unary_by<absolute>,
-                             f32_unary_by<logarithm>,
-                             f32_unary_by<hyperbolic_tangent>,
-                             f32_unary_by<error_function>,
-                             f32_unary_by<f32_reciprocal>,
-                             f32_unary_by<floor_of>,
-                             f32_unary_by<ceil_of>,
-                             f32_unary_by<nearest_whole>,
-                             f32_unary_by<sign_of>,
-                             f32_unary_by<softplus>,
-                             f32_unary_by<sine>,
-                             f32_unary_by<cosine>};
+  constexpr Units UNITS[] = {
+#define UNARY_FUNCTION(name, function) f32_unary_by<function>,
+#include "float_functions.inc"
+  };
   UNITS[a.function](a, begin, end);
 }
 
@@ -491,36 +476,47 @@ float extreme(const float* x, int64_t length) {
   return found + 0.0f;
 }
 
-inline float reduce(int32_t function, const float* x, int64_t length) {
-  const auto add = [](float sum, float item) { return sum + item; };
-  const auto multiply = [](float product, float item) { return product * item; };
-  const auto add_square = [](float sum, float item) { return sum + item * item; };
+inline float reduce_sum(const float* x, int64_t length) {
   float lanes[SUM_LANES];
-  switch (function) {  // in the order of REDUCTIONS (program.cc)
-    case 0:
-      fill_lanes(lanes, x, length, 0.0f, add);
-      return tree_sum(lanes);
-    case 1:
-      fill_lanes(lanes, x, length, 0.0f, add);
-      return tree_sum(lanes) / (float)length;
-    case 2:
-      return extreme<false>(x, length);
-    case 3:
-      return extreme<true>(x, length);
-    case 4:
-      fill_lanes(lanes, x, length, 1.0f, multiply);
-      return tree_product(lanes);
-    default:
-      fill_lanes(lanes, x, length, 0.0f, add_square);
-      return __builtin_sqrtf(tree_sum(lanes));
+  fill_lanes(lanes, x, length, 0.0f, [](float sum, float item) { return sum + item; });
+  return tree_sum(lanes);
+}
+
+inline float reduce_mean(const float* x, int64_t length) {
+  return reduce_sum(x, length) / (float)length;
+}
+
+inline float reduce_max(const float* x, int64_t length) { return extreme<false>(x, length); }
+
+inline float reduce_min(const float* x, int64_t length) { return extreme<true>(x, length); }
+
+inline float reduce_prod(const float* x, int64_t length) {
+  float lanes[SUM_LANES];
+  fill_lanes(lanes, x, length, 1.0f, [](float product, float item) { return product * item; });
+  return tree_product(lanes);
+}
+
+inline float reduce_l2(const float* x, int64_t length) {
+  float lanes[SUM_LANES];
+  fill_lanes(lanes, x, length, 0.0f, [](float sum, float item) { return sum + item * item; });
+  return __builtin_sqrtf(tree_sum(lanes));
+}
+
+template <float (*F)(const float*, int64_t)>
+void f32_reduce_by(const ReduceArgs& args, int64_t begin, int64_t end) {
+  for (int64_t unit = begin; unit < end; unit++) {
+    args.y[unit] = one_nan(F(args.x + unit * args.length, args.length));
   }
 }
 
 inline void f32_reduce_units(const void* args, int64_t begin, int64_t end) {
   const ReduceArgs a = *static_cast<const ReduceArgs*>(args);
-  for (int64_t unit = begin; unit < end; unit++) {
-    a.y[unit] = one_nan(reduce(a.function, a.x + unit * a.length, a.length));
-  }
+  using Units = void (*)(const ReduceArgs&, int64_t, int64_t);
+  constexpr Units UNITS[] = {
+#define REDUCTION(name, function) f32_reduce_by<function>,
+#include "float_functions.inc"
+  };
+  UNITS[a.function](a, begin, end);
 }
 
 // ROWS rows of a times up to 16 columns of b, every sum in the order of k.

@@ -22,11 +22,13 @@ struct Step {
   uint32_t parts;
 };
 
+constexpr uint32_t NO_INSTRUCTION = UINT32_MAX;
+
 struct Plan {
   std::vector<Step> steps;
   std::vector<uint32_t> step_end;     // of each instruction, into steps
   std::vector<uint32_t> kernels;      // of each instruction, a row of the kernel table
-  std::vector<uint32_t> last_writer;  // of each buffer: instruction index + 1; 0 for none
+  std::vector<uint32_t> last_writer;  // of each buffer, or NO_INSTRUCTION
   Memory arena, scratch;
   std::vector<Memory> packed;
   uint64_t packed_bytes = 0;

@@ -8,32 +8,11 @@
 #include <string>
 #include <vector>
 
+#include "bittrue.h"
+#include "instructions.h"
+#include "vectors.h"
+
 namespace bittrue {
-
-enum class Code : uint32_t {
-#define INSTRUCTION(name, code, inputs, outputs, params) name = code,
-#include "instructions.inc"
-#undef INSTRUCTION
-};
-
-struct InstructionRow {
-  const char* name;
-  Code code;
-  const char* inputs;
-  const char* outputs;
-  const char* params;
-  // Counted from the words above.
-  uint32_t input_count, optional_count, output_count, param_count;
-};
-
-uint32_t instruction_row_count();
-const InstructionRow& instruction_row(uint32_t index);
-const InstructionRow* find_instruction(uint32_t code);  // or null
-
-// What the numbers of F32_UNARY, F32_BINARY and F32_REDUCE mean; null past the end.
-const char* unary_function_name(uint32_t index);
-const char* binary_function_name(uint32_t index);
-const char* reduction_name(uint32_t index);
 
 struct Buffer {
   bool constant;
@@ -51,6 +30,7 @@ struct Tensor {
 
   int64_t dim(uint32_t axis) const { return (int64_t)dims[axis]; }
   int64_t count() const;
+  int64_t item() const { return dtype <= BITTRUE_INT8 ? 1 : 4; }  // bytes of an element
 };
 
 struct Instruction {
@@ -62,24 +42,6 @@ struct Instruction {
   const uint32_t* params;
 
   int32_t param(uint32_t index) const { return (int32_t)params[index]; }
-};
-
-// The conformance vectors of a file: how each one's inputs are made, and the sha256 of every
-// tensor.
-struct Vectors {
-  enum Pattern : uint32_t { RANDOM, LOWEST, HIGHEST };
-  static constexpr uint64_t RANGE_BYTES = 8, HEAD_BYTES = 16, HASH_BYTES = 32;
-
-  uint32_t count = 0;
-  const uint8_t* section = nullptr;    // into the file; null where there are none
-  std::vector<uint32_t> hashed;        // tensors in the arena, in their order
-  std::vector<uint64_t> input_starts;  // of each input: elements of those before it
-
-  // Where vector `index` starts.
-  const uint8_t* row(uint32_t index) const {
-    return section + RANGE_BYTES * input_starts.size() +
-           index * (HEAD_BYTES + HASH_BYTES * hashed.size());
-  }
 };
 
 struct Program {
@@ -100,20 +62,6 @@ struct Program {
 // Read a file that lies at a multiple of 64. The program points into it.
 // Throws Failure(BITTRUE_FORMAT) with the byte that breaks a rule.
 Program read_program(const uint8_t* file, uint64_t nbytes);
-
-// What has been found in the values of a constant, so that many instructions on a long one take one
-// look at it.
-struct ConstantFacts {
-  bool finite = false;    // as float32
-  bool adds_up = false;   // pairs of int32 are weights of a resize
-  bool measured = false;  // as int32: from `least` to `most`
-  int32_t least = 0, most = 0;
-};
-
-// Check every rule that docs/format.md states for an instruction (verify.cc). `facts` of each
-// buffer are used and added to. Throws Failure(BITTRUE_FORMAT).
-void verify_instruction(const Program& program, const Instruction& instruction,
-                        std::vector<ConstantFacts>* facts);
 
 }  // namespace bittrue
 

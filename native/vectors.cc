@@ -3,9 +3,46 @@
 #include <string.h>
 
 #include <algorithm>
+#include <cmath>
+
+#include "failure.h"
+#include "file_layout.h"
+#include "program.h"
 
 namespace bittrue {
 namespace {
+
+void check_range(const FileLayout& file, const Program& program, uint32_t input) {
+  const uint64_t at = file.sections[VECTORS].offset + Vectors::RANGE_BYTES * input;
+  const uint32_t dtype = program.tensors[program.inputs[input]].dtype;
+  bool good;
+  if (dtype == BITTRUE_FLOAT32) {
+    const auto low = file.read<float>(at), high = file.read<float>(at + 4);
+    // Comparisons with a NaN are false; a difference with an infinity is not finite.
+    good = low <= high && std::isfinite(high - low);
+  } else {
+    const auto low = (int32_t)file.u32(at), high = (int32_t)file.u32(at + 4);
+    const int32_t least = dtype == BITTRUE_UINT8 ? 0 : dtype == BITTRUE_INT8 ? -128 : INT32_MIN;
+    const int32_t most = dtype == BITTRUE_UINT8 ? 255 : dtype == BITTRUE_INT8 ? 127 : INT32_MAX;
+    good = least <= low && low <= high && high <= most;
+  }
+  if (!good) {
+    fail(BITTRUE_FORMAT, at, "the range of input %u is none of its type: 0x%08x to 0x%08x", input,
+         file.u32(at), file.u32(at + 4));
+  }
+}
+
+void check_vector(const FileLayout& file, uint64_t at, uint32_t index) {
+  const uint32_t pattern = file.u32(at);
+  if (pattern > Vectors::HIGHEST) {
+    fail(BITTRUE_FORMAT, at, "pattern of vector %u must be 0 to 2, not %u", index, pattern);
+  }
+  if (file.u32(at + 4) != 0)
+    fail(BITTRUE_FORMAT, at + 4, "word 1 of vector %u must be zero", index);
+  if (pattern != Vectors::RANDOM && file.u64(at + 8) != 0) {
+    fail(BITTRUE_FORMAT, at + 8, "seed of vector %u must be 0, it is not random", index);
+  }
+}
 
 // Number `index` of splitmix64 (Steele, Lea, Flood, 2014). Unsigned on purpose: modulo 2^64.
 uint64_t splitmix64(uint64_t seed, uint64_t index) {
@@ -54,6 +91,30 @@ void fill_floats(const bittrue_vector_info& info, uint64_t start, const uint8_t*
 }
 
 }  // namespace
+
+Vectors read_vectors(const FileLayout& file, const Program& program) {
+  Vectors vectors;
+  for (uint32_t i = 0; i < file.tensors; i++) {
+    if (!program.buffers[program.tensors[i].buffer].constant) vectors.hashed.push_back(i);
+  }
+  uint64_t elements = 0;
+  for (const uint32_t input : program.inputs) {
+    vectors.input_starts.push_back(elements);
+    elements += (uint64_t)program.tensors[input].count();  // 1024 inputs of at most 2^40 bytes
+  }
+  const uint64_t row_bytes = Vectors::HEAD_BYTES + Vectors::HASH_BYTES * vectors.hashed.size();
+  const uint64_t range_bytes = Vectors::RANGE_BYTES * file.inputs;
+  file.require_length(VECTORS, file.vectors == 0 ? 0 : range_bytes + file.vectors * row_bytes, "");
+  if (file.vectors == 0) return vectors;
+  const uint64_t start = file.sections[VECTORS].offset;
+  for (uint32_t i = 0; i < file.inputs; i++) check_range(file, program, i);
+  for (uint32_t i = 0; i < file.vectors; i++) {
+    check_vector(file, start + range_bytes + i * row_bytes, i);
+  }
+  vectors.count = file.vectors;
+  vectors.section = file.file + start;
+  return vectors;
+}
 
 bittrue_vector_info vector_info(const Vectors& vectors, uint32_t index) {
   bittrue_vector_info info{};
