@@ -15,17 +15,25 @@ from bittrue.compiler.instructions import (
 from bittrue.compiler.lower import LOWERINGS, NOT_LOWERED
 from bittrue.engines.emulate import EMULATORS
 from bittrue.engines.native_library import kernel_rows
-from bittrue.graph.ops import OPS
-from bittrue.graph.pointwise import WORDS
+from bittrue.graph.elementwise import BINARY_EXPR, UNARY_EXPR
+from bittrue.graph.expression import WORDS
+from bittrue.graph.ops import FAMILIES, OPS
 from bittrue.graph.reference import REFERENCE
-from bittrue.graph.shapes import SHAPES
 from bittrue.quant.target import TARGETS
 
 
 @pytest.mark.parametrize("op", OPS)
-def test_each_operator_has_a_shape_rule_and_a_reference(op: str) -> None:
-    assert op in SHAPES
+def test_each_operator_has_a_reference(op: str) -> None:
     assert op in REFERENCE
+
+
+def test_the_unary_operators_are_those_with_an_expression() -> None:
+    assert set(FAMILIES["unary"]) == set(UNARY_EXPR)
+
+
+def test_each_operator_that_a_clip_is_fused_into_has_two_numbers_or_weights() -> None:
+    clipped = {op for op, row in OPS.items() if row.attribute("clip") is not None}
+    assert clipped == {"Conv", "ConvTranspose", "Dense", "Add", "Sub", "Mul", "Div"}
 
 
 @pytest.mark.parametrize("op", OPS)
@@ -44,7 +52,7 @@ def test_each_lowered_operator_has_a_quantisation_target(op: str) -> None:
 
 
 def test_no_part_is_there_for_an_operator_that_is_not() -> None:
-    for table in (SHAPES, REFERENCE, LOWERINGS, NOT_LOWERED):
+    for table in (REFERENCE, BINARY_EXPR, LOWERINGS, NOT_LOWERED):
         assert set(table) <= set(OPS)
 
 

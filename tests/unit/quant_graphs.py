@@ -8,7 +8,7 @@ import numpy as np
 
 from bittrue.graph.model import Graph, Node, Value
 from bittrue.graph.ops import complete_attrs
-from bittrue.graph.shapes import SHAPES
+from bittrue.graph.shapes import infer
 
 
 class Builder:
@@ -32,7 +32,7 @@ class Builder:
         names = tuple(i if isinstance(i, str) else self.constant(i) for i in inputs)
         outs = (name,) if outputs == 1 else tuple(f"{name}.{i}" for i in range(outputs))
         node = Node(f"n_{name}", op, names, outs, complete_attrs(op, attrs))
-        results = SHAPES[op](node, [self.values[item] for item in names if item])
+        results = infer(node, [self.values[item] if item else None for item in names])
         for out, (dtype, shape) in zip(outs, results, strict=True):
             self.values[out] = Value(out, dtype, tuple(shape))
         self.nodes.append(node)

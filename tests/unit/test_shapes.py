@@ -7,7 +7,9 @@ import pytest
 from bittrue.errors import ModelError
 from bittrue.graph.model import Node, Shape, Value
 from bittrue.graph.ops import complete_attrs
-from bittrue.graph.shapes import broadcast, infer, infer_values, pooled_size
+from bittrue.graph.shape_rules import broadcast
+from bittrue.graph.shapes import infer, infer_values
+from bittrue.graph.windows import window_count
 
 WINDOW = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1)}
 
@@ -33,7 +35,7 @@ def test_broadcast_is_numpys() -> None:
         assert broadcast(a, b) == expected
 
 
-def test_pooled_size_counts_the_windows_that_start_inside() -> None:
+def test_window_count_leaves_out_the_windows_that_start_inside() -> None:
     for size, kernel, stride, before, after in itertools.product(
         range(1, 7), range(1, 4), range(1, 4), range(2), range(2)
     ):
@@ -47,8 +49,8 @@ def test_pooled_size_counts_the_windows_that_start_inside() -> None:
         left = full * stride < size + before and full * stride + kernel > end > (
             (full - 1) * stride + kernel
         )
-        assert pooled_size(size, kernel, stride, before, after, False) == full
-        assert pooled_size(size, kernel, stride, before, after, True) == full + left
+        assert window_count(size, kernel, stride, before, after, False) == full
+        assert window_count(size, kernel, stride, before, after, True) == full + left
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,7 @@ from bittrue.compiler.verify_program import verify_program
 from bittrue.contract.tensor import HOLDS_CODES, HOLDS_PIXELS, Contract, TensorContract
 from bittrue.errors import InternalError, ModelError, UnsupportedError, UnsupportedNode
 from bittrue.graph.model import Graph, Node
+from bittrue.graph.ops import FAMILIES
 from bittrue.quant.model import QuantizedGraph
 
 Lower = Callable[[Lowering, Node], tuple[Operand, ...]]
@@ -126,21 +127,13 @@ LOWERINGS: dict[str, Forms] = {
     "Gemm": Forms(floats=lower_gemm),
     "BatchNormalization": Forms(floats=lower_float_norm, table=True),
     "PRelu": Forms(lower_prelu, lower_float_prelu, table=True),
-    **dict.fromkeys(
-        (
-            *("Pointwise", "Relu", "LeakyRelu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish"),
-            *("Tanh", "Exp", "Log", "Sqrt", "Reciprocal", "Neg", "Abs", "Floor", "Ceil", "Round"),
-            *("Sign", "Erf", "Softplus", "Softsign", "Mish", "Sin", "Cos", "Elu", "Celu", "Selu"),
-            *("ThresholdedRelu", "Gelu"),
-        ),
-        _EXPRESSION,
-    ),
+    **dict.fromkeys(FAMILIES["unary"], _EXPRESSION),
     **dict.fromkeys(("Add", "Sub"), Forms(lower_sum, lower_float_binary, table=True)),
     "Mul": Forms(lower_product, lower_float_binary, table=True),
     "Div": Forms(lower_quotient, lower_float_binary, table=True),
     **dict.fromkeys(("Min", "Max"), Forms(lower_extreme, lower_float_binary, table=True)),
     **dict.fromkeys(("Pow", "Mod"), Forms(floats=lower_float_binary, table=True)),
-    **dict.fromkeys(("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual"), _COMPARISON),
+    **dict.fromkeys(FAMILIES["comparison"], _COMPARISON),
     **dict.fromkeys(("And", "Or"), _LOGIC),
     "Not": Forms(floats=lower_float_not, table=True),
     "Where": Forms(lower_where, lower_float_where, table=True),

@@ -18,7 +18,7 @@ from bittrue.compiler.constants import (
 from bittrue.compiler.lower_state import Lowering, Operand, Perm, channels_last
 from bittrue.graph.model import Node, Shape
 from bittrue.graph.reference import run_node
-from bittrue.graph.shapes import broadcast
+from bittrue.graph.shape_rules import broadcast
 
 # --- shared ----------------------------------------------------------------------------------
 

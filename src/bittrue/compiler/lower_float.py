@@ -17,9 +17,10 @@ from bittrue.compiler.lower_elementwise import aligned, as_table
 from bittrue.compiler.lower_move import reshaped
 from bittrue.compiler.lower_state import Lowering, Operand, channels_last, identity
 from bittrue.errors import InternalError
+from bittrue.graph.elementwise import unary_expr
+from bittrue.graph.expression import parse
 from bittrue.graph.model import Node
-from bittrue.graph.pointwise import parse, unary_expr
-from bittrue.graph.shapes import broadcast
+from bittrue.graph.shape_rules import broadcast
 from bittrue.quant.target import is_float_product
 
 # --- steps -------------------------------------------------------------------------------------
@@ -109,7 +110,7 @@ def select(low: Lowering, condition: Operand, a: Operand, b: Operand) -> Operand
 
 def lower_expression(low: Lowering, node: Node) -> tuple[Operand, ...]:
     """Lower an operator of one value: its expression, step by step."""
-    expr = unary_expr(node.op, node.attrs)
+    expr = unary_expr(node)
     if expr is None:
         raise Refusal("it runs on codes only, and its input or output is stored as float32")
     return (_expression(low, expr, as_float(low, node.inputs[0])),)
@@ -121,8 +122,8 @@ def _expression(low: Lowering, expr: str, x: Operand) -> Operand:
     Raises:
         Refusal: if it uses functions that the engine does not have in float32; all are named.
     """
-    program = parse(expr)
-    words = {step.word for step in program.steps}
+    read = parse(expr)
+    words = {call.word for call in read.calls}
     missing = sorted(words - {*BINARY_FUNCTIONS, *UNARY_FUNCTIONS})
     if missing:
         raise Refusal(f"the engine has no float32 form of {', '.join(missing)}")
@@ -135,16 +136,16 @@ def _expression(low: Lowering, expr: str, x: Operand) -> Operand:
             return done[argument]
         return f32_scalar(low, argument, len(x.shape))
 
-    for step in program.steps:
-        arguments = [operand_of(argument) for argument in step.args]
-        power = step.args[-1] if step.word == "pow" else None
+    for call in read.calls:
+        arguments = [operand_of(argument) for argument in call.args]
+        power = call.args[-1] if call.word == "pow" else None
         if isinstance(power, float):
             done.append(f32_power(low, arguments[0], power))
         elif len(arguments) == 1:
-            done.append(f32_unary(low, step.word, arguments[0]))
+            done.append(f32_unary(low, call.word, arguments[0]))
         else:
-            done.append(f32_binary(low, step.word, arguments[0], arguments[1]))
-    result = operand_of(program.result)
+            done.append(f32_binary(low, call.word, arguments[0], arguments[1]))
+    result = operand_of(read.result)
     return result if result.shape == x.shape else _spread(low, result, x)
 
 

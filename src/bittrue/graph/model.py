@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-Attr = bool | int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
+Attr = bool | int | float | str | tuple[int, ...] | tuple[float, ...]
 Shape = tuple[int, ...]
 #: The bounds of an operation without a fused activation.
 NO_CLIP = (-math.inf, math.inf)

@@ -14,10 +14,19 @@ import numpy as np
 
 from bittrue.dtypes import DTYPES
 from bittrue.errors import ModelError
+from bittrue.graph import shape_rules as rule
 from bittrue.graph.model import NO_CLIP, Attr, frozen_attrs
+from bittrue.graph.shape_rules import Rule
 
-#: The kinds of an attribute's value: int, float, bool, str, and tuples of ints and of floats.
-KINDS = ("integer", "number", "flag", "text", "integers", "numbers")
+#: The kinds of an attribute's value, and the type of it or of each of its items.
+KINDS: dict[str, type[object]] = {
+    "integer": int,
+    "integers": int,
+    "number": float,
+    "numbers": float,
+    "flag": bool,
+    "text": str,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +58,7 @@ class Op:
         name: Its name, which is ONNX's where ONNX has it.
         inputs: Names of the inputs; `b?` may be left out, `x*` stands for one or more.
         attrs: Its attributes.
+        types: The rule of its outputs' dtypes and shapes.
         meaning: What it computes, in one line.
         outputs: Number of outputs; 0 for one or more (Split).
     """
@@ -56,6 +66,7 @@ class Op:
     name: str
     inputs: tuple[str, ...]
     attrs: tuple[Attribute, ...]
+    types: Rule
     meaning: str
     outputs: int = 1
 
@@ -74,6 +85,7 @@ class Op:
         return next((row for row in self.attrs if row.name == name), None)
 
 
+_X, _AB = ("x",), ("a", "b")
 _CLIP = Attribute("clip", "numbers", NO_CLIP, length=2)
 _STRIDES = Attribute("strides", "integers", least=1)
 _PADS = Attribute("pads", "integers", least=0)
@@ -110,200 +122,300 @@ def _single(value: float) -> float:
     return float(np.float32(value))
 
 
-_ROWS = (
-    # products with weights
-    Op(
-        "Conv",
-        ("x", "w", "b?", "offset?"),
-        (_STRIDES, _PADS, _DILATIONS, _GROUP, _CLIP),
-        "convolution; offset[channel] is subtracted from each tap inside x, padding is 0",
-    ),
-    Op(
-        "ConvTranspose",
-        ("x", "w", "b?"),
-        (
-            _STRIDES,
-            _PADS,
-            Attribute("output_padding", "integers", least=0),
-            _DILATIONS,
-            _GROUP,
-            _CLIP,
+#: The rows, by family: operators that every later room treats alike, or nearly.
+_ROWS: dict[str, tuple[Op, ...]] = {
+    "product": (
+        Op(
+            "Conv",
+            ("x", "w", "b?", "offset?"),
+            (_STRIDES, _PADS, _DILATIONS, _GROUP, _CLIP),
+            rule.conv,
+            "convolution; offset[channel] is subtracted from each tap inside x, padding is 0",
         ),
-        "transposed convolution",
-    ),
-    Op("Dense", ("x", "w", "b?"), (_CLIP,), "x w' + b over the last axis of x"),
-    Op("MatMul", ("a", "b"), (), "matrix product, leading axes broadcast"),
-    Op(
-        "Gemm",
-        ("a", "b", "c?"),
-        (
-            _alpha(1.0),
-            Attribute("beta", "number", 1.0),
-            Attribute("transA", "flag", False),
-            Attribute("transB", "flag", False),
+        Op(
+            "ConvTranspose",
+            ("x", "w", "b?"),
+            (
+                _STRIDES,
+                _PADS,
+                Attribute("output_padding", "integers", least=0),
+                _DILATIONS,
+                _GROUP,
+                _CLIP,
+            ),
+            rule.conv_transpose,
+            "transposed convolution",
         ),
-        "alpha a b + beta c",
-    ),
-    Op(
-        "BatchNormalization",
-        ("x", "scale", "bias", "mean", "var"),
-        (Attribute("epsilon", "number", _single(1e-5)),),
-        "(x - mean) * scale / sqrt(var + epsilon) + bias, along axis 1",
-    ),
-    # two tensors, broadcast
-    Op("Add", ("a", "b"), (_CLIP,), "a + b"),
-    Op("Sub", ("a", "b"), (_CLIP,), "a - b"),
-    Op("Mul", ("a", "b"), (_CLIP,), "a * b"),
-    Op("Div", ("a", "b"), (_CLIP,), "a / b; whole numbers truncate toward 0"),
-    Op("Pow", ("a", "b"), (), "a to the power b, in a's dtype"),
-    Op("Min", ("a", "b"), (), "the lesser"),
-    Op("Max", ("a", "b"), (), "the greater"),
-    Op("Mod", ("a", "b"), (), "rest of a / b: the sign of b for whole numbers, of a for floats"),
-    Op("PRelu", ("x", "slope"), (), "x where x >= 0, else slope * x"),
-    Op("Equal", ("a", "b"), (), "a == b"),
-    Op("Less", ("a", "b"), (), "a < b"),
-    Op("Greater", ("a", "b"), (), "a > b"),
-    Op("LessOrEqual", ("a", "b"), (), "a <= b"),
-    Op("GreaterOrEqual", ("a", "b"), (), "a >= b"),
-    Op("And", ("a", "b"), (), "both"),
-    Op("Or", ("a", "b"), (), "either"),
-    Op("Where", ("condition", "a", "b"), (), "a where condition holds, else b"),
-    # one tensor, each element on its own
-    Op("Relu", ("x",), (), "max(x, 0)"),
-    Op("Sigmoid", ("x",), (), "1 / (1 + exp(-x))"),
-    Op("HardSwish", ("x",), (), "x * max(0, min(1, x / 6 + 0.5))"),
-    Op("Tanh", ("x",), (), "hyperbolic tangent"),
-    Op("Exp", ("x",), (), "e to the power x"),
-    Op("Log", ("x",), (), "natural logarithm"),
-    Op("Sqrt", ("x",), (), "square root"),
-    Op("Reciprocal", ("x",), (), "1 / x"),
-    Op("Neg", ("x",), (), "-x"),
-    Op("Abs", ("x",), (), "|x|"),
-    Op("Floor", ("x",), (), "greatest whole number not above x"),
-    Op("Ceil", ("x",), (), "least whole number not below x"),
-    Op("Round", ("x",), (), "nearest whole number, ties to even"),
-    Op("Sign", ("x",), (), "-1, 0 or 1"),
-    Op("Erf", ("x",), (), "error function"),
-    Op("Softplus", ("x",), (), "log(1 + exp(x))"),
-    Op("Softsign", ("x",), (), "x / (1 + |x|)"),
-    Op("Mish", ("x",), (), "x * tanh(log(1 + exp(x)))"),
-    Op("Sin", ("x",), (), "sine"),
-    Op("Cos", ("x",), (), "cosine"),
-    Op("Not", ("x",), (), "true where x is false"),
-    Op("LeakyRelu", ("x",), (_alpha(_single(0.01)),), "x or alpha * x"),
-    Op("Elu", ("x",), (_alpha(1.0),), "x where x >= 0, else alpha * (exp(x) - 1)"),
-    Op("Celu", ("x",), (_alpha(1.0),), "max(0, x) + min(0, alpha * (exp(x / alpha) - 1))"),
-    Op("ThresholdedRelu", ("x",), (_alpha(1.0),), "x where x > alpha, else 0"),
-    Op(
-        "Selu",
-        ("x",),
-        (_alpha(1.6732631921768188), Attribute("gamma", "number", 1.0507010221481323)),
-        "gamma * (x where x > 0, else alpha * (exp(x) - 1))",
-    ),
-    Op(
-        "HardSigmoid",
-        ("x",),
-        (_alpha(_single(0.2)), Attribute("beta", "number", 0.5)),
-        "max(0, min(1, alpha * x + beta))",
-    ),
-    Op(
-        "Gelu",
-        ("x",),
-        (Attribute("approximate", "text", "none", ("none", "tanh")),),
-        "x * (1 + erf(x / sqrt(2))) / 2, or its tanh approximation",
-    ),
-    Op(
-        "Clip",
-        ("x",),
-        (Attribute("min", "number", -math.inf), Attribute("max", "number", math.inf)),
-        "min(max(x, min), max)",
-    ),
-    Op("Pointwise", ("x",), (Attribute("expr", "text"),), "a postfix expression of x"),
-    Op(
-        "Cast",
-        ("x",),
-        (Attribute("to", "text", choices=tuple(DTYPES)),),
-        "x as another dtype; floats truncate toward 0",
-    ),
-    # along axes
-    Op("Softmax", ("x",), (_AXIS,), "exp(x - max) / sum of those, along axis"),
-    Op("LogSoftmax", ("x",), (_AXIS,), "logarithm of Softmax"),
-    Op("MaxPool", ("x",), _POOL, "greatest tap inside x"),
-    Op(
-        "AveragePool",
-        ("x",),
-        (*_POOL, Attribute("count_include_pad", "flag", False)),
-        "mean of the taps inside x, or of those inside x and its padding",
-    ),
-    Op("GlobalAveragePool", ("x",), (), "mean over all axes from 2 on, kept as 1"),
-    Op("GlobalMaxPool", ("x",), (), "maximum over all axes from 2 on, kept as 1"),
-    Op("ReduceMean", ("x",), (_AXES, _KEEPDIMS), "mean over axes"),
-    Op("ReduceSum", ("x",), (_AXES, _KEEPDIMS), "sum over axes"),
-    Op("ReduceMax", ("x",), (_AXES, _KEEPDIMS), "greatest over axes"),
-    Op("ReduceMin", ("x",), (_AXES, _KEEPDIMS), "least over axes"),
-    Op("ReduceProd", ("x",), (_AXES, _KEEPDIMS), "product over axes"),
-    Op("ReduceL2", ("x",), (_AXES, _KEEPDIMS), "square root of the sum of squares over axes"),
-    Op("ArgMax", ("x",), (_AXIS, _KEEPDIMS, _LAST), "index of the greatest along axis"),
-    Op("ArgMin", ("x",), (_AXIS, _KEEPDIMS, _LAST), "index of the least along axis"),
-    # elements move
-    Op("Reshape", ("x",), (_SHAPE,), "the same elements in another shape"),
-    Op("Transpose", ("x",), (Attribute("perm", "integers", least=0),), "axes in another order"),
-    Op("Concat", ("x*",), (_AXIS,), "joined along axis"),
-    Op(
-        "Split",
-        ("x",),
-        (_AXIS, Attribute("split", "integers", least=0)),
-        "cut along axis into parts of these sizes",
-        outputs=0,
-    ),
-    Op(
-        "Slice",
-        ("x",),
-        (
-            Attribute("starts", "integers", least=0),
-            Attribute("steps", "integers"),
-            Attribute("sizes", "integers", least=0),
+        Op("Dense", ("x", "w", "b?"), (_CLIP,), rule.dense, "x w' + b over the last axis of x"),
+        Op("MatMul", _AB, (), rule.matmul, "matrix product, leading axes broadcast"),
+        Op(
+            "Gemm",
+            ("a", "b", "c?"),
+            (
+                _alpha(1.0),
+                Attribute("beta", "number", 1.0),
+                Attribute("transA", "flag", False),
+                Attribute("transB", "flag", False),
+            ),
+            rule.gemm,
+            "alpha a b + beta c",
         ),
-        "elements start, start + step, ... of each axis",
     ),
-    Op(
-        "Pad",
-        ("x",),
-        (
-            Attribute("pads", "integers"),
-            Attribute("mode", "text", "constant", PAD_MODES),
-            Attribute("value", "number", 0.0),
+    "channel": (
+        Op(
+            "BatchNormalization",
+            ("x", "scale", "bias", "mean", "var"),
+            (Attribute("epsilon", "number", _single(1e-5)),),
+            rule.batch_norm,
+            "(x - mean) * scale / sqrt(var + epsilon) + bias, along axis 1",
         ),
-        "x with a border; negative pads cut",
+        Op("PRelu", ("x", "slope"), (), rule.pair, "x where x >= 0, else slope * x"),
     ),
-    Op(
-        "Resize",
-        ("x",),
-        (
-            Attribute("mode", "text", "nearest", RESIZE_MODES),
-            _SHAPE,
-            Attribute("scales", "numbers"),
-            Attribute("coordinate_transformation_mode", "text", "half_pixel", COORDINATE_MODES),
-            Attribute("nearest_mode", "text", "round_prefer_floor", NEAREST_MODES),
-            Attribute("cubic_coeff_a", "number", -0.75),
-            Attribute("exclude_outside", "flag", False),
+    "arithmetic": (
+        Op("Add", _AB, (_CLIP,), rule.pair, "a + b"),
+        Op("Sub", _AB, (_CLIP,), rule.pair, "a - b"),
+        Op("Mul", _AB, (_CLIP,), rule.pair, "a * b"),
+        Op("Div", _AB, (_CLIP,), rule.pair, "a / b; whole numbers truncate toward 0"),
+        Op("Pow", _AB, (), rule.power, "a to the power b, in a's dtype"),
+        Op("Min", _AB, (), rule.pair, "the lesser"),
+        Op("Max", _AB, (), rule.pair, "the greater"),
+        Op(
+            "Mod",
+            _AB,
+            (),
+            rule.pair,
+            "rest of a / b: the sign of b for whole numbers, of a for floats",
         ),
-        "x sampled at other points",
     ),
-    Op("Gather", ("x", "indices"), (_AXIS,), "slices of x at indices; negative count from the end"),
-    Op("Expand", ("x",), (_SHAPE,), "x broadcast with shape"),
-    Op("Tile", ("x",), (Attribute("repeats", "integers", least=0),), "x repeated along each axis"),
-    Op(
-        "DepthToSpace",
-        ("x",),
-        (_BLOCK, Attribute("mode", "text", "DCR", ("DCR", "CRD"))),
-        "channels become blocks of pixels",
+    "comparison": (
+        Op("Equal", _AB, (), rule.comparison, "a == b"),
+        Op("Less", _AB, (), rule.comparison, "a < b"),
+        Op("Greater", _AB, (), rule.comparison, "a > b"),
+        Op("LessOrEqual", _AB, (), rule.comparison, "a <= b"),
+        Op("GreaterOrEqual", _AB, (), rule.comparison, "a >= b"),
     ),
-    Op("SpaceToDepth", ("x",), (_BLOCK,), "blocks of pixels become channels"),
-)
+    "logic": (
+        Op("And", _AB, (), rule.logic, "both"),
+        Op("Or", _AB, (), rule.logic, "either"),
+        Op("Where", ("condition", "a", "b"), (), rule.where, "a where condition holds, else b"),
+        Op("Not", _X, (), rule.logic, "true where x is false"),
+    ),
+    "unary": (
+        Op("Relu", _X, (), rule.same, "max(x, 0)"),
+        Op("Sigmoid", _X, (), rule.same_float, "1 / (1 + exp(-x))"),
+        Op("HardSwish", _X, (), rule.same_float, "x * max(0, min(1, x / 6 + 0.5))"),
+        Op("Tanh", _X, (), rule.same_float, "hyperbolic tangent"),
+        Op("Exp", _X, (), rule.same_float, "e to the power x"),
+        Op("Log", _X, (), rule.same_float, "natural logarithm"),
+        Op("Sqrt", _X, (), rule.same_float, "square root"),
+        Op("Reciprocal", _X, (), rule.same_float, "1 / x"),
+        Op("Neg", _X, (), rule.same, "-x"),
+        Op("Abs", _X, (), rule.same, "|x|"),
+        Op("Floor", _X, (), rule.same_float, "greatest whole number not above x"),
+        Op("Ceil", _X, (), rule.same_float, "least whole number not below x"),
+        Op("Round", _X, (), rule.same_float, "nearest whole number, ties to even"),
+        Op("Sign", _X, (), rule.same, "-1, 0 or 1"),
+        Op("Erf", _X, (), rule.same_float, "error function"),
+        Op("Softplus", _X, (), rule.same_float, "log(1 + exp(x))"),
+        Op("Softsign", _X, (), rule.same_float, "x / (1 + |x|)"),
+        Op("Mish", _X, (), rule.same_float, "x * tanh(log(1 + exp(x)))"),
+        Op("Sin", _X, (), rule.same_float, "sine"),
+        Op("Cos", _X, (), rule.same_float, "cosine"),
+        Op("LeakyRelu", _X, (_alpha(_single(0.01)),), rule.same_float, "x or alpha * x"),
+        Op("Elu", _X, (_alpha(1.0),), rule.same_float, "x where x >= 0, else alpha * (exp(x) - 1)"),
+        Op(
+            "Celu",
+            _X,
+            (_alpha(1.0),),
+            rule.same_float,
+            "max(0, x) + min(0, alpha * (exp(x / alpha) - 1))",
+        ),
+        Op("ThresholdedRelu", _X, (_alpha(1.0),), rule.same_float, "x where x > alpha, else 0"),
+        Op(
+            "Selu",
+            _X,
+            (_alpha(1.6732631921768188), Attribute("gamma", "number", 1.0507010221481323)),
+            rule.same_float,
+            "gamma * (x where x > 0, else alpha * (exp(x) - 1))",
+        ),
+        Op(
+            "HardSigmoid",
+            _X,
+            (_alpha(_single(0.2)), Attribute("beta", "number", 0.5)),
+            rule.same_float,
+            "max(0, min(1, alpha * x + beta))",
+        ),
+        Op(
+            "Gelu",
+            _X,
+            (Attribute("approximate", "text", "none", ("none", "tanh")),),
+            rule.same_float,
+            "x * (1 + erf(x / sqrt(2))) / 2, or its tanh approximation",
+        ),
+        Op(
+            "Clip",
+            _X,
+            (Attribute("min", "number", -math.inf), Attribute("max", "number", math.inf)),
+            rule.same,
+            "min(max(x, min), max)",
+        ),
+        Op(
+            "Pointwise",
+            _X,
+            (Attribute("expr", "text"),),
+            rule.pointwise,
+            "a postfix expression of x",
+        ),
+    ),
+    "distribution": (
+        Op("Softmax", _X, (_AXIS,), rule.softmax, "exp(x - max) / sum of those, along axis"),
+        Op("LogSoftmax", _X, (_AXIS,), rule.softmax, "logarithm of Softmax"),
+    ),
+    "window": (
+        Op("MaxPool", _X, _POOL, rule.pool, "greatest tap inside x"),
+        Op(
+            "AveragePool",
+            _X,
+            (*_POOL, Attribute("count_include_pad", "flag", False)),
+            rule.average_pool,
+            "mean of the taps inside x, or of those inside x and its padding",
+        ),
+        Op(
+            "GlobalAveragePool", _X, (), rule.global_pool, "mean over all axes from 2 on, kept as 1"
+        ),
+        Op("GlobalMaxPool", _X, (), rule.global_pool, "maximum over all axes from 2 on, kept as 1"),
+    ),
+    "reduction": (
+        Op("ReduceMean", _X, (_AXES, _KEEPDIMS), rule.reduction, "mean over axes"),
+        Op("ReduceSum", _X, (_AXES, _KEEPDIMS), rule.reduction, "sum over axes"),
+        Op("ReduceMax", _X, (_AXES, _KEEPDIMS), rule.reduction, "greatest over axes"),
+        Op("ReduceMin", _X, (_AXES, _KEEPDIMS), rule.reduction, "least over axes"),
+        Op("ReduceProd", _X, (_AXES, _KEEPDIMS), rule.reduction, "product over axes"),
+        Op(
+            "ReduceL2",
+            _X,
+            (_AXES, _KEEPDIMS),
+            rule.reduction,
+            "square root of the sum of squares over axes",
+        ),
+    ),
+    "index": (
+        Op("ArgMax", _X, (_AXIS, _KEEPDIMS, _LAST), rule.arg, "index of the greatest along axis"),
+        Op("ArgMin", _X, (_AXIS, _KEEPDIMS, _LAST), rule.arg, "index of the least along axis"),
+    ),
+    "type": (
+        Op(
+            "Cast",
+            _X,
+            (Attribute("to", "text", choices=tuple(DTYPES)),),
+            rule.cast,
+            "x as another dtype; floats truncate toward 0",
+        ),
+    ),
+    "move": (
+        Op("Reshape", _X, (_SHAPE,), rule.reshape, "the same elements in another shape"),
+        Op(
+            "Transpose",
+            _X,
+            (Attribute("perm", "integers", least=0),),
+            rule.transpose,
+            "axes in another order",
+        ),
+        Op("Concat", ("x*",), (_AXIS,), rule.concat, "joined along axis"),
+        Op(
+            "Split",
+            _X,
+            (_AXIS, Attribute("split", "integers", least=0)),
+            rule.split,
+            "cut along axis into parts of these sizes",
+            outputs=0,
+        ),
+        Op(
+            "Slice",
+            _X,
+            (
+                Attribute("starts", "integers", least=0),
+                Attribute("steps", "integers"),
+                Attribute("sizes", "integers", least=0),
+            ),
+            rule.slice_,
+            "elements start, start + step, ... of each axis",
+        ),
+        Op(
+            "Pad",
+            _X,
+            (
+                Attribute("pads", "integers"),
+                Attribute("mode", "text", "constant", PAD_MODES),
+                Attribute("value", "number", 0.0),
+            ),
+            rule.pad,
+            "x with a border; negative pads cut",
+        ),
+        Op(
+            "Resize",
+            _X,
+            (
+                Attribute("mode", "text", "nearest", RESIZE_MODES),
+                _SHAPE,
+                Attribute("scales", "numbers"),
+                Attribute("coordinate_transformation_mode", "text", "half_pixel", COORDINATE_MODES),
+                Attribute("nearest_mode", "text", "round_prefer_floor", NEAREST_MODES),
+                Attribute("cubic_coeff_a", "number", -0.75),
+                Attribute("exclude_outside", "flag", False),
+            ),
+            rule.resize,
+            "x sampled at other points",
+        ),
+        Op(
+            "Gather",
+            ("x", "indices"),
+            (_AXIS,),
+            rule.gather,
+            "slices of x at indices; negative count from the end",
+        ),
+        Op("Expand", _X, (_SHAPE,), rule.expand, "x broadcast with shape"),
+        Op(
+            "Tile",
+            _X,
+            (Attribute("repeats", "integers", least=0),),
+            rule.tile,
+            "x repeated along each axis",
+        ),
+        Op(
+            "DepthToSpace",
+            _X,
+            (_BLOCK, Attribute("mode", "text", "DCR", ("DCR", "CRD"))),
+            rule.depth_to_space,
+            "channels become blocks of pixels",
+        ),
+        Op("SpaceToDepth", _X, (_BLOCK,), rule.space_to_depth, "blocks of pixels become channels"),
+    ),
+}
 
 #: Every operator of a Graph, by name.
-OPS: dict[str, Op] = {row.name: row for row in _ROWS}
+OPS: dict[str, Op] = {row.name: row for rows in _ROWS.values() for row in rows}
+#: The names of each family's operators.
+FAMILIES: dict[str, tuple[str, ...]] = {
+    family: tuple(row.name for row in rows) for family, rows in _ROWS.items()
+}
+
+
+def known(op: str, *, where: str = "") -> Op:
+    """Return the row of an operator.
+
+    Args:
+        op: A name, which may be anything.
+        where: The node, for messages; the operator's name where empty.
+
+    Raises:
+        ModelError: if there is no such operator.
+    """
+    if op not in OPS:
+        raise ModelError(
+            f"there is no operator {op!r}", where=where or op, hint="see bittrue.graph.ops"
+        )
+    return OPS[op]
 
 
 # --- attributes ------------------------------------------------------------------------------
@@ -323,10 +435,7 @@ def complete_attrs(op: str, attrs: Mapping[str, object], *, where: str = "") -> 
         ModelError: if op is unknown, or an attribute is missing, unknown or of the wrong kind; all
             such attributes are listed.
     """
-    row = OPS.get(op)
-    where = where or op
-    if row is None:
-        raise ModelError(f"there is no operator {op!r}", where=where, hint="see bittrue.graph.ops")
+    row = known(op, where=where)
     filled: dict[str, object] = {
         item.name: item.default for item in row.attrs if item.default is not None
     }
@@ -334,7 +443,7 @@ def complete_attrs(op: str, attrs: Mapping[str, object], *, where: str = "") -> 
     canonical = {name: _canonical(row.attribute(name), value) for name, value in filled.items()}
     problems = attr_problems(op, canonical)
     if problems:
-        raise ModelError("; ".join(problems), where=where, hint="mend the node's attributes")
+        raise ModelError("; ".join(problems), where=where or op, hint="mend the node's attributes")
     return frozen_attrs({name: value for name, value in canonical.items() if _is_attr(value)})
 
 
@@ -342,10 +451,13 @@ def attr_problems(op: str, attrs: Mapping[str, object]) -> list[str]:
     """Return what is wrong with a node's attributes, one sentence each; empty when nothing is.
 
     Args:
-        op: A name of OPS.
+        op: The operator's name.
         attrs: All attributes in canonical form; defaults are not filled in here.
+
+    Raises:
+        ModelError: if there is no such operator.
     """
-    row = OPS[op]
+    row = known(op)
     problems = [f"attribute {name!r} is unknown" for name in attrs if row.attribute(name) is None]
     for item in row.attrs:
         if item.name not in attrs:
@@ -391,19 +503,9 @@ def _fault(item: Attribute, value: object) -> str:
     return ""
 
 
-_TYPES = {
-    "integer": int,
-    "integers": int,
-    "number": float,
-    "numbers": float,
-    "flag": bool,
-    "text": str,
-}
-
-
 def _fits(kind: str, value: object) -> bool:
     """Return whether a value is of a kind; exact types, so that True is no whole number."""
-    wanted = _TYPES[kind]
+    wanted = KINDS[kind]
     if kind in ("integers", "numbers"):
         return isinstance(value, tuple) and all(type(item) is wanted for item in value)
     return type(value) is wanted

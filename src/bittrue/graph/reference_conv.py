@@ -12,48 +12,9 @@ from math import prod
 
 import numpy as np
 
-from bittrue.errors import InternalError
 from bittrue.graph.model import Node
-from bittrue.graph.shapes import pooled_size
-
-Arrays = Sequence[np.ndarray | None]
-Results = tuple[np.ndarray, ...]
-
-
-def given(arrays: Arrays, index: int) -> np.ndarray:
-    """Return an input that must be there.
-
-    Raises:
-        InternalError: if it is left out; shape rules refuse that before anything runs.
-    """
-    array = arrays[index]
-    if array is None:
-        raise InternalError(f"input {index} is left out")
-    return array
-
-
-def optional(arrays: Arrays, index: int) -> np.ndarray | None:
-    """Return an input, or None where it is left out."""
-    return arrays[index] if index < len(arrays) else None
-
-
-def clipped(node: Node, y: np.ndarray) -> np.ndarray:
-    """Return y within the node's `clip` attribute, in y's dtype."""
-    return clip(y, *node.clip)
-
-
-def clip(y: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Return ``min(max(y, low), high)``; bounds that a whole number cannot pass do nothing."""
-    kind = y.dtype.type
-    if not np.issubdtype(y.dtype, np.floating):
-        limits = np.iinfo(y.dtype)
-        lower = limits.min if low <= limits.min else min(int(np.ceil(low)), limits.max)
-        upper = limits.max if high >= limits.max else max(int(np.floor(high)), limits.min)
-        return np.asarray(np.minimum(np.maximum(y, kind(lower)), kind(upper)))
-    if low > -np.inf:
-        y = np.maximum(y, kind(low))
-    return np.minimum(y, kind(high)) if high < np.inf else y
-
+from bittrue.graph.reference_arrays import Arrays, Results, clipped, given, optional
+from bittrue.graph.windows import transposed_size, window_count, window_reach
 
 # --- windows ---------------------------------------------------------------------------------
 
@@ -93,7 +54,7 @@ def _columns(
         [C, taps, windows] and the number of windows an axis.
     """
     sizes = tuple(
-        (n - (k - 1) * d - 1) // s + 1
+        window_count(n, window_reach(k, d), s, 0, 0, False)
         for n, k, s, d in zip(x.shape[1:], kernel, strides, dilations, strict=True)
     )
     columns = np.empty((x.shape[0], prod(kernel), *sizes), x.dtype)
@@ -143,7 +104,7 @@ def conv_transpose(node: Node, arrays: Arrays) -> Results:
     pads, extra = node.ints("pads"), node.ints("output_padding")
     sizes, kernel = x.shape[2:], w.shape[2:]
     full = tuple(
-        (sizes[d] - 1) * strides[d] + (kernel[d] - 1) * dilations[d] + 1 + extra[d]
+        transposed_size(sizes[d], window_reach(kernel[d], dilations[d]), strides[d], extra[d])
         for d in range(dims)
     )
     matrix = w.reshape(group, x.shape[1] // group, -1).transpose(0, 2, 1)  # [G, O/G*taps, C/G]
@@ -183,8 +144,8 @@ def gemm(node: Node, arrays: Arrays) -> Results:
     """Return ``alpha a b + beta c``, a and b transposed where asked."""
     a, b, c = given(arrays, 0), given(arrays, 1), optional(arrays, 2)
     kind = a.dtype.type
-    left = a.T if node.integer("transA") else a
-    right = b.T if node.integer("transB") else b
+    left = a.T if node.flag("transA") else a
+    right = b.T if node.flag("transB") else b
     y = kind(node.number("alpha")) * (left @ right)
     return (y if c is None else y + kind(node.number("beta")) * c,)
 
@@ -207,13 +168,12 @@ def max_pool(node: Node, arrays: Arrays) -> Results:
     floats = np.issubdtype(x.dtype, np.floating)
     least = -np.inf if floats else np.iinfo(x.dtype).min
     padded, sizes = _pool_input(node, x, least)
-    y: np.ndarray | None = None
+    y = np.full((*x.shape[:2], *sizes), least, x.dtype)
     for window in _taps(
         node.ints("kernel_shape"), node.ints("strides"), node.ints("dilations"), sizes
     ):
-        tap = padded[(slice(None), slice(None), *window)]
-        y = tap.copy() if y is None else np.maximum(y, tap, out=y)
-    return (given((y,), 0),)
+        y = np.maximum(y, padded[(slice(None), slice(None), *window)], out=y)
+    return (y,)
 
 
 def average_pool(node: Node, arrays: Arrays) -> Results:
@@ -222,7 +182,7 @@ def average_pool(node: Node, arrays: Arrays) -> Results:
     padded, sizes = _pool_input(node, x, 0)
     pads, dims = node.ints("pads"), x.ndim - 2
     counted = np.ones((1, 1, *x.shape[2:]), x.dtype)
-    border = 1 if node.integer("count_include_pad") else 0
+    border = 1 if node.flag("count_include_pad") else 0
     counted = _padded(counted, pads, border)
     hang = [(0, padded.shape[2 + d] - counted.shape[2 + d]) for d in range(dims)]
     counted = np.pad(counted, [(0, 0), (0, 0), *hang])
@@ -240,12 +200,12 @@ def _pool_input(node: Node, x: np.ndarray, fill: float) -> tuple[np.ndarray, tup
     """Return x padded as far as the last windows reach, and the number of windows an axis."""
     dims, pads = x.ndim - 2, list(node.ints("pads"))
     kernel, strides = node.ints("kernel_shape"), node.ints("strides")
-    dilations, ceil = node.ints("dilations"), bool(node.integer("ceil_mode"))
+    dilations, ceil = node.ints("dilations"), node.flag("ceil_mode")
     sizes = []
     for d in range(dims):
-        reach = (kernel[d] - 1) * dilations[d] + 1
+        reach = window_reach(kernel[d], dilations[d])
         before, after, length = pads[d], pads[dims + d], x.shape[2 + d]
-        count = pooled_size(length, reach, strides[d], before, after, ceil)
+        count = window_count(length, reach, strides[d], before, after, ceil)
         end = (count - 1) * strides[d] + reach
         pads[dims + d] = max(after, end - length - before)
         sizes.append(count)

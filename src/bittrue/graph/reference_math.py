@@ -10,12 +10,13 @@ from collections.abc import Callable
 import numpy as np
 
 from bittrue.errors import InternalError
+from bittrue.graph.elementwise import unary_expr
+from bittrue.graph.expression import evaluate
 from bittrue.graph.model import Node
-from bittrue.graph.pointwise import evaluate, unary_expr
-from bittrue.graph.reference_conv import Arrays, Results, clip, clipped, given
+from bittrue.graph.reference_arrays import Arrays, Results, Run, clip, clipped, given
 
-Run = Callable[[Node, Arrays], Results]
 Pair = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Reduce = Callable[[np.ndarray, tuple[int, ...], bool], np.ndarray]
 
 
 # --- two tensors -----------------------------------------------------------------------------
@@ -54,7 +55,7 @@ def pair(function: Pair) -> Run:
     def run(node: Node, arrays: Arrays) -> Results:
         with np.errstate(all="ignore"):
             y = np.asarray(function(given(arrays, 0), given(arrays, 1)))
-        return (clipped(node, y) if "clip" in node.attrs else y,)
+        return (clipped(node, y),)
 
     return run
 
@@ -68,8 +69,8 @@ def where(node: Node, arrays: Arrays) -> Results:
 
 
 def unary(node: Node, arrays: Arrays) -> Results:
-    """Return the operator's expression (`bittrue.graph.pointwise`) at each element."""
-    expr = unary_expr(node.op, node.attrs)
+    """Return the operator's expression (`bittrue.graph.elementwise`) at each element."""
+    expr = unary_expr(node)
     if expr is None:
         raise InternalError(f"{node.op} is no operator of one number")
     return (evaluate(expr, given(arrays, 0)),)
@@ -157,17 +158,17 @@ def _l2(x: np.ndarray, axes: tuple[int, ...], keep: bool) -> np.ndarray:
     return np.asarray(np.sqrt(_sum(x * x, axes, keep))).astype(x.dtype)
 
 
-def reduction(function: Callable[[np.ndarray, tuple[int, ...], bool], np.ndarray]) -> Run:
+def reduction(function: Reduce) -> Run:
     """Return the reference of a reduction from its function of (x, axes, keepdims)."""
 
     def run(node: Node, arrays: Arrays) -> Results:
-        keep = bool(node.integer("keepdims"))
+        keep = node.flag("keepdims")
         return (function(given(arrays, 0), node.ints("axes"), keep),)
 
     return run
 
 
-def global_pool(function: Callable[[np.ndarray, tuple[int, ...], bool], np.ndarray]) -> Run:
+def global_pool(function: Reduce) -> Run:
     """Return the reference of a global pooling: a reduction of all axes from 2 on."""
 
     def run(node: Node, arrays: Arrays) -> Results:
@@ -182,8 +183,8 @@ def arg(function: Callable[..., np.ndarray]) -> Run:
 
     def run(node: Node, arrays: Arrays) -> Results:
         x, axis = given(arrays, 0), node.integer("axis")
-        keep = bool(node.integer("keepdims"))
-        if node.integer("select_last_index"):
+        keep = node.flag("keepdims")
+        if node.flag("select_last_index"):
             found = function(np.flip(x, axis), axis=axis, keepdims=keep)
             return (np.asarray(x.shape[axis] - 1 - found, np.int64),)
         return (np.asarray(function(x, axis=axis, keepdims=keep), np.int64),)
@@ -212,7 +213,7 @@ PAIRS: dict[str, Pair] = {
 }
 
 #: Functions of (x, axes, keepdims), by operator.
-REDUCTIONS: dict[str, Callable[[np.ndarray, tuple[int, ...], bool], np.ndarray]] = {
+REDUCTIONS: dict[str, Reduce] = {
     "ReduceMean": _mean,
     "ReduceSum": _sum,
     "ReduceMax": _max,

@@ -6,7 +6,7 @@ import numpy as np
 
 from bittrue.errors import ModelError
 from bittrue.graph.model import Node
-from bittrue.graph.reference_conv import Arrays, Results, given
+from bittrue.graph.reference_arrays import Arrays, Results, given
 
 
 def reshape(node: Node, arrays: Arrays) -> Results:
@@ -42,9 +42,6 @@ def slice_(node: Node, arrays: Arrays) -> Results:
     return (y,)
 
 
-_NUMPY_PAD = {"reflect": "reflect", "edge": "edge", "wrap": "wrap"}
-
-
 def pad(node: Node, arrays: Arrays) -> Results:
     """Return x with a border; where a pad is negative, x is cut instead."""
     x, pads, mode = given(arrays, 0), node.ints("pads"), node.text("mode")
@@ -57,7 +54,7 @@ def pad(node: Node, arrays: Arrays) -> Results:
     if mode == "constant":
         value = x.dtype.type(node.number("value"))
         return (np.pad(x[cut], border, constant_values=value),)
-    return (np.pad(x[cut], border, mode=_NUMPY_PAD[mode]),)  # type: ignore[call-overload]
+    return (np.pad(x[cut], border, mode=mode),)  # type: ignore[call-overload]  # NumPy's own words
 
 
 def gather(node: Node, arrays: Arrays) -> Results:
@@ -121,17 +118,13 @@ def resize(node: Node, arrays: Arrays) -> Results:
         arrays: x of any rank.
     """
     y = given(arrays, 0)
-    for axis, (size, scale) in enumerate(zip(node.ints("shape"), _scales(node), strict=True)):
+    rows = zip(node.ints("shape"), node.numbers("scales"), strict=True)
+    for axis, (size, scale) in enumerate(rows):
         if size == y.shape[axis] and scale == 1.0:
             continue
         places, weights = resize_taps(node, y.shape[axis], size, scale)
         y = _sampled(y, axis, places, weights)
     return (y,)
-
-
-def _scales(node: Node) -> tuple[float, ...]:
-    scales = node.attrs["scales"]
-    return tuple(float(scale) for scale in scales) if isinstance(scales, tuple) else ()
 
 
 def _sampled(x: np.ndarray, axis: int, places: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -177,7 +170,7 @@ def resize_taps(node: Node, length: int, size: int, scale: float) -> tuple[np.nd
     else:
         places = first[:, None] + np.arange(-1, 3)
         weights = cubic_weights(points[:, None] - places, node.number("cubic_coeff_a"))
-    if node.integer("exclude_outside"):
+    if node.flag("exclude_outside"):
         weights = np.where((places < 0) | (places >= length), 0.0, weights)
         weights = weights / weights.sum(axis=1, keepdims=True)
     return np.clip(places, 0, length - 1).astype(np.int64), weights

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from bittrue.dtypes import DTYPES
 from bittrue.errors import InternalError, ModelError
 from bittrue.graph.model import Graph, Node, Value
-from bittrue.graph.ops import OPS, attr_problems, input_problem
+from bittrue.graph.ops import attr_problems
 from bittrue.graph.shapes import infer
 
 
 def verify(graph: Graph) -> None:
-    """Check a graph: order, names, types, shapes as SHAPES says, attributes, constants.
+    """Check a graph: order, names, types and shapes by each operator's rule, attributes, constants.
 
     Raises:
         InternalError: if any promise is broken; every broken one is listed.
@@ -89,25 +89,20 @@ def _order(graph: Graph) -> Iterator[str]:
 def _nodes(graph: Graph) -> Iterator[str]:
     """Each node is as its operator's row and shape rule say."""
     for node in graph.nodes:
-        if node.op not in OPS:
-            yield f"'{node.name}' is a {node.op!r}, which is no operator"
-            continue
-        problems = attr_problems(node.op, node.attrs)
-        problem = input_problem(node.op, node.inputs)
-        if problem:
-            problems.append(problem)
-        for text in problems or _types(graph, node):
+        try:
+            problems = attr_problems(node.op, node.attrs) or _types(graph, node)
+        except ModelError as error:
+            problems = [error.message]
+        for text in problems:
             yield f"{node.op} '{node.name}': {text}"
 
 
 def _types(graph: Graph, node: Node) -> list[str]:
+    """Return which outputs are not what the rule says; ModelError where inputs do not fit."""
     if any(name and name not in graph.values for name in (*node.inputs, *node.outputs)):
         return []  # _order has said so
     inputs: list[Value | None] = [graph.values[name] if name else None for name in node.inputs]
-    try:
-        types = infer(node, inputs)
-    except ModelError as error:
-        return [error.message]
+    types = infer(node, inputs)
     problems = []
     for name, (dtype, shape) in zip(node.outputs, types, strict=True):
         value = graph.values.get(name)

@@ -18,9 +18,10 @@ from onnx import TensorProto, helper, numpy_helper
 from bittrue.arith import QParams
 from bittrue.dtypes import DTYPES
 from bittrue.errors import InternalError, ModelError, UsageError
+from bittrue.graph.elementwise import unary_expr
+from bittrue.graph.expression import onnx_steps
 from bittrue.graph.model import Attr, Graph, Node, Shape, Value
-from bittrue.graph.ops import OPS
-from bittrue.graph.pointwise import onnx_steps, unary_expr
+from bittrue.graph.ops import FAMILIES, OPS
 from bittrue.suggest import did_you_mean
 
 OPSET = 18
@@ -329,7 +330,7 @@ def _dense(writer: Writer, node: Node, inputs: Sequence[str], outputs: Sequence[
 
 def _expression(writer: Writer, node: Node, inputs: Sequence[str], outputs: Sequence[str]) -> None:
     """Pointwise, and what opset 18 has not: the expression's steps."""
-    steps = onnx_steps(unary_expr(node.op, node.attrs) or "x")
+    steps = onnx_steps(unary_expr(node) or "x")
     names: list[str] = []
     for index, (op, args) in enumerate(steps):
         read = [
@@ -437,7 +438,7 @@ EXPORTS: dict[str, Export] = {
     "Mod": _mod,
     "Cast": _cast,
     "AveragePool": _average_pool,
-    **dict.fromkeys((name for name in OPS if name.startswith("Reduce")), _reduce),
+    **dict.fromkeys(FAMILIES["reduction"], _reduce),
     "Reshape": _reshape,
     "Split": _listed("split", "axis"),
     "Slice": _slice,

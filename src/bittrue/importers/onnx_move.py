@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from bittrue.graph.model import Shape
-from bittrue.graph.shapes import broadcast
+from bittrue.graph.shape_rules import broadcast
 from bittrue.importers.onnx_build import NotHandledError, Step
 from bittrue.importers.onnx_tensor import as_read
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bittrue.graph.elementwise import BINARY_EXPR
 from bittrue.graph.model import Attr, Graph, Node, Shape
-from bittrue.graph.pointwise import UNARY_EXPR
+from bittrue.graph.ops import FAMILIES
 from bittrue.passes.affine import WEIGHTED
 from bittrue.passes.draft import Draft, make, rewrite
-from bittrue.passes.fuse import BINARY_EXPR
 from bittrue.passes.tidy import share_duplicates, tidy_move
 
 #: A layer becomes at most this many: each reads the whole input again.
@@ -188,7 +188,7 @@ def _through_reshape(draft: Draft, node: Node, cut: Cut) -> Cut | None:
 # --- operators that treat channels apart -------------------------------------------------------
 
 #: Each element from the one in the same place, and constants.
-ALIKE = frozenset((*UNARY_EXPR, "Pointwise", "Cast", "Not", "BatchNormalization"))
+ALIKE = frozenset((*FAMILIES["unary"], "Cast", "Not", "BatchNormalization"))
 
 
 def _not_sampled(draft: Draft, node: Node, axis: int) -> int | None:
@@ -235,12 +235,7 @@ CARRIERS: dict[str, Callable[[Draft, Node, int], int | None]] = {
     "GlobalMaxPool": _not_pooled,
     "GlobalAveragePool": _not_pooled,
     "Transpose": _permuted,
-    "ReduceMean": _not_reduced,
-    "ReduceSum": _not_reduced,
-    "ReduceMax": _not_reduced,
-    "ReduceMin": _not_reduced,
-    "ReduceProd": _not_reduced,
-    "ReduceL2": _not_reduced,
+    **dict.fromkeys(FAMILIES["reduction"], _not_reduced),
     "Softmax": _not_normalised,
     "LogSoftmax": _not_normalised,
     "Slice": _not_cut,

@@ -7,24 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bittrue.graph.elementwise import BINARY_EXPR, unary_expr
+from bittrue.graph.expression import MAX_WORDS, clip_expr, constant
 from bittrue.graph.model import NO_CLIP, Graph, Node
-from bittrue.graph.pointwise import MAX_WORDS, clip_expr, constant, unary_expr
 from bittrue.passes.affine import affine_of
 from bittrue.passes.draft import Draft, make, rewrite
 
-#: Operators with a clip attribute.
-CLIPPED = frozenset(("Conv", "ConvTranspose", "Dense", "Add", "Sub", "Mul", "Div"))
-#: Operators of two numbers as postfix words of both.
-BINARY_EXPR = {
-    "Add": "a b add",
-    "Sub": "a b sub",
-    "Mul": "a b mul",
-    "Div": "a b div",
-    "Pow": "a b pow",
-    "Min": "a b min",
-    "Max": "a b max",
-    "PRelu": "a 0.0 max a 0.0 min b mul add",
-}
 #: Longest expression that is built: a table takes any, but people read it too.
 WORDS_MAX = min(MAX_WORDS, 512)
 
@@ -40,7 +28,7 @@ def fuse_clips(graph: Graph) -> Graph:
 def _fuse_clip(draft: Draft, node: Node) -> bool:
     limits = _limits(node)
     maker = draft.producer(node.inputs[0]) if limits else None
-    if maker is None or maker.op not in CLIPPED or not draft.private(node.inputs[0]):
+    if maker is None or "clip" not in maker.attrs or not draft.private(node.inputs[0]):
         return False
     if limits is None or draft.values[node.outputs[0]].dtype != "float32":
         return False
@@ -176,7 +164,7 @@ def _elementwise(draft: Draft, node: Node) -> bool:
 def _unary(node: Node) -> str | None:
     if node.op == "Clip" and not np.all(np.isfinite(_finite_bounds(node))):
         return None
-    return unary_expr(node.op, node.attrs)
+    return unary_expr(node)
 
 
 def _finite_bounds(node: Node) -> np.ndarray:
@@ -191,8 +179,7 @@ def _template(node: Node) -> str:
     binary = BINARY_EXPR.get(node.op)
     if binary is None:
         return " ".join("a" if word == "x" else word for word in (_unary(node) or "x").split())
-    clip = node.clip if "clip" in node.attrs else NO_CLIP
-    return binary + clip_expr(*clip).removeprefix("x")
+    return binary + clip_expr(*node.clip).removeprefix("x")
 
 
 def _expression(draft: Draft, root: str, nodes: list[Node]) -> str:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bittrue.arith import CODE_MAX, QParams
+from bittrue.graph.elementwise import unary_expr
+from bittrue.graph.expression import evaluate
 from bittrue.graph.model import Graph, Node
-from bittrue.graph.pointwise import evaluate, unary_expr
 from bittrue.quant.observers import (
     F32,
     Observer,
@@ -352,7 +353,7 @@ def _only_function(graph: Graph, names: list[str]) -> tuple[str, Callable[[F32],
     if len(readers) != 1 or inside.intersection(graph.outputs):
         return "", None
     (read, reader), *_ = readers
-    expr = unary_expr(reader.op, reader.attrs) if reader.op in TABLES else None
+    expr = unary_expr(reader) if reader.op in TABLES else None
     return read, None if expr is None else partial(evaluate, expr)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bittrue.graph.model import Graph, Node
-from bittrue.graph.pointwise import UNARY_EXPR
+from bittrue.graph.ops import FAMILIES
 
 #: What an operator does with codes. STORES: the result has a scale of its own. SHARES: bytes move,
 #: the result has its input's scale. JOINS: like SHARES for many inputs. NONE: has no integer form.
@@ -21,7 +21,7 @@ WIDE = frozenset({"Exp", "Log", "Reciprocal"})
 #: head) has 16, a classifier thousands, which in float would take four times the bytes.
 SMALL_PRODUCT = 4096
 #: Functions of one value that become a table of 256 codes.
-TABLES = frozenset(UNARY_EXPR) - WIDE
+TABLES = frozenset(FAMILIES["unary"]) - WIDE
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,15 +9,13 @@ parts of an expression are computed once.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
-from bittrue.arith import F64
 from bittrue.errors import ModelError
-from bittrue.graph.model import Attr
 
 #: Longest expression that is accepted, in words; a tree of real layers has some dozens.
 MAX_WORDS = 4096
@@ -77,13 +75,13 @@ WORDS: dict[str, Word] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Call:
     """One function applied once.
 
     Args:
         word: A name of WORDS.
         args: What it is applied to: "x", a constant (a float that is a float32), or the index of
-            an earlier step.
+            an earlier call.
     """
 
     word: str
@@ -91,10 +89,10 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
-    """An expression in running order; `result` is what a Step's argument can be."""
+class Expression:
+    """An expression in running order; `result` is what a call's argument can be."""
 
-    steps: tuple[Step, ...]
+    calls: tuple[Call, ...]
     result: str | float | int
 
 
@@ -102,8 +100,8 @@ class Program:
 
 
 @lru_cache(maxsize=1024)
-def parse(expr: str) -> Program:
-    """Return an expression as steps, equal ones once.
+def parse(expr: str) -> Expression:
+    """Return an expression as calls, equal ones once.
 
     Raises:
         ModelError: if it is too long, has an unknown word or a number that is no finite float32,
@@ -112,7 +110,7 @@ def parse(expr: str) -> Program:
     words = expr.split()
     if not 0 < len(words) <= MAX_WORDS:
         raise _error(expr, f"it has {len(words)} words, allowed are 1 to {MAX_WORDS}")
-    known: dict[Step, int] = {}
+    known: dict[Call, int] = {}
     stack: list[str | float | int] = []
     for word in words:
         if word not in WORDS:
@@ -121,21 +119,21 @@ def parse(expr: str) -> Program:
         arity = WORDS[word].arity
         if len(stack) < arity:
             raise _error(expr, f"'{word}' takes {arity} values, there are {len(stack)}")
-        step = Step(word, tuple(stack[-arity:]))
-        stack[-arity:] = [known.setdefault(_distinct(step), len(known))]
+        call = Call(word, tuple(stack[-arity:]))
+        stack[-arity:] = [known.setdefault(_distinct(call), len(known))]
     if len(stack) != 1:
         raise _error(expr, f"it leaves {len(stack)} values, it must leave one")
-    return Program(tuple(_plain(step) for step in known), stack[0])
+    return Expression(tuple(_plain(call) for call in known), stack[0])
 
 
-def _distinct(step: Step) -> Step:
-    """Return a key that tells -0.0 from 0.0, and the step 1 from the number 1.0."""
-    return Step(step.word, tuple(repr(a) if isinstance(a, float) else a for a in step.args))
+def _distinct(call: Call) -> Call:
+    """Return a key that tells -0.0 from 0.0, and the call 1 from the number 1.0."""
+    return Call(call.word, tuple(repr(a) if isinstance(a, float) else a for a in call.args))
 
 
-def _plain(step: Step) -> Step:
-    args = (float(a) if isinstance(a, str) and a != "x" else a for a in step.args)
-    return Step(step.word, tuple(args))
+def _plain(call: Call) -> Call:
+    args = (float(a) if isinstance(a, str) and a != "x" else a for a in call.args)
+    return Call(call.word, tuple(args))
 
 
 def _constant(expr: str, word: str) -> float:
@@ -151,7 +149,7 @@ def _constant(expr: str, word: str) -> float:
 
 def _error(expr: str, message: str) -> ModelError:
     shown = expr if len(expr) <= 60 else f"{expr[:57]}..."
-    return ModelError(message, where=f"expression '{shown}'", hint="see bittrue.graph.pointwise")
+    return ModelError(message, where=f"expression '{shown}'", hint="see bittrue.graph.expression")
 
 
 # --- writing ---------------------------------------------------------------------------------
@@ -170,42 +168,28 @@ def constant(value: float) -> str:
     return repr(rounded)
 
 
-def compose(outer: str, inner: str) -> str:
-    """Return the expression of ``outer(inner(x))``.
-
-    Args:
-        outer: An expression.
-        inner: An expression; it takes the place of each `x` in `outer`.
-
-    Raises:
-        ModelError: if either is no expression, or the result is too long (`composed_length`).
-    """
-    parse(inner)
-    composed = " ".join(inner if word == "x" else word for word in outer.split())
-    parse(composed)
-    return composed
-
-
-def composed_length(outer: str, inner: str) -> int:
-    """Return how many words `compose(outer, inner)` has; it fails above MAX_WORDS."""
-    words = outer.split()
-    return len(words) + words.count("x") * (len(inner.split()) - 1)
+def clip_expr(low: float, high: float) -> str:
+    """Return the expression of ``min(max(x, low), high)``; an infinite bound is left out."""
+    lower = f" {constant(low)} max" if low > -math.inf else ""
+    upper = f" {constant(high)} min" if high < math.inf else ""
+    return f"x{lower}{upper}"
 
 
 # --- evaluation ------------------------------------------------------------------------------
 
 
 def evaluate(expr: str, x: np.ndarray) -> np.ndarray:
-    """Return the expression's value at each element, every step rounded to x's dtype.
+    """Return the expression's value at each element, every call rounded to x's dtype.
 
     Args:
         expr: An expression.
-        x: Any shape; float32 for the reference. Constants are cast to its dtype.
+        x: Any shape; float32 for the reference, float64 for what tables are rounded from.
+            Constants are cast to its dtype.
 
     Returns:
         An array of x's shape and dtype. Domain errors give NaN and infinities, as in ONNX.
     """
-    program = parse(expr)
+    read = parse(expr)
     kind = x.dtype.type
     done: list[np.ndarray] = []
 
@@ -215,19 +199,9 @@ def evaluate(expr: str, x: np.ndarray) -> np.ndarray:
         return done[arg] if isinstance(arg, int) else np.asarray(kind(arg))
 
     with np.errstate(all="ignore"):
-        for step in program.steps:
-            done.append(np.asarray(WORDS[step.word].run(*(value_of(a) for a in step.args))))
-    return np.broadcast_to(value_of(program.result), x.shape).astype(x.dtype)
-
-
-def evaluate64(expr: str, x: np.ndarray) -> F64:
-    """Return the expression's value at each element in float64: what tables are rounded from.
-
-    Args:
-        expr: An expression.
-        x: Any shape, converted to float64.
-    """
-    return evaluate(expr, np.asarray(x, np.float64))
+        for call in read.calls:
+            done.append(np.asarray(WORDS[call.word].run(*(value_of(a) for a in call.args))))
+    return np.broadcast_to(value_of(read.result), x.shape).astype(x.dtype)
 
 
 def onnx_steps(expr: str) -> tuple[tuple[str, tuple[str | float | int, ...]], ...]:
@@ -238,108 +212,10 @@ def onnx_steps(expr: str) -> tuple[tuple[str, tuple[str | float | int, ...]], ..
         "x", a float (a float32 constant), or the index of an earlier step. An expression that is
         only `x` is one Identity; one without `x` is ``0 * x + its value``, to have x's shape.
     """
-    program = parse(expr)
-    if program.result == "x":
+    read = parse(expr)
+    if read.result == "x":
         return (("Identity", ("x",)),)
     if "x" not in expr.split():
         value = float(evaluate(expr, np.zeros((), np.float32)))
         return (("Mul", ("x", 0.0)), ("Add", (0, value)))
-    return tuple((WORDS[step.word].onnx, step.args) for step in program.steps)
-
-
-# --- the operators of one tensor as expressions ------------------------------------------------
-
-Attrs = Mapping[str, Attr]
-
-
-def _number(attrs: Attrs, name: str) -> str:
-    value = attrs[name]
-    if isinstance(value, str | tuple):
-        raise TypeError(f"attribute {name!r} is {value!r}, not a number")
-    return constant(value)
-
-
-def _fixed(expr: str) -> Callable[[Attrs], str]:
-    return lambda attrs: expr
-
-
-def _clip(attrs: Attrs) -> str:
-    return clip_expr(float(str(attrs["min"])), float(str(attrs["max"])))
-
-
-def clip_expr(low: float, high: float) -> str:
-    """Return the expression of ``min(max(x, low), high)``; an infinite bound is left out."""
-    lower = f" {constant(low)} max" if low > -math.inf else ""
-    upper = f" {constant(high)} min" if high < math.inf else ""
-    return f"x{lower}{upper}"
-
-
-def _selu(attrs: Attrs) -> str:
-    rest = f"x 0.0 min exp 1.0 sub {_number(attrs, 'alpha')} mul"
-    return f"x 0.0 max {rest} add {_number(attrs, 'gamma')} mul"
-
-
-def _celu(attrs: Attrs) -> str:
-    alpha = _number(attrs, "alpha")
-    return f"x 0.0 max x {alpha} div exp 1.0 sub {alpha} mul 0.0 min add"
-
-
-def _leaky(attrs: Attrs) -> str:
-    return f"x 0.0 max x 0.0 min {_number(attrs, 'alpha')} mul add"
-
-
-def _elu(attrs: Attrs) -> str:
-    return f"x 0.0 max x 0.0 min exp 1.0 sub {_number(attrs, 'alpha')} mul add"
-
-
-def _thresholded(attrs: Attrs) -> str:
-    return f"x x {_number(attrs, 'alpha')} sub sign 0.0 max mul"
-
-
-def _hard_sigmoid(attrs: Attrs) -> str:
-    alpha, beta = _number(attrs, "alpha"), _number(attrs, "beta")
-    return f"x {alpha} mul {beta} add 0.0 max 1.0 min"
-
-
-def _gelu(attrs: Attrs) -> str:
-    if attrs["approximate"] == "tanh":
-        cube = f"x x x mul mul {constant(0.044715)} mul"
-        inner = f"x {cube} add {constant(math.sqrt(2 / math.pi))} mul tanh"
-    else:
-        inner = f"x {constant(math.sqrt(0.5))} mul erf"
-    return f"x 0.5 mul {inner} 1.0 add mul"
-
-
-def _pointwise(attrs: Attrs) -> str:
-    return str(attrs["expr"])
-
-
-_SAME_WORD = (
-    *("Sigmoid", "Tanh", "Exp", "Log", "Sqrt", "Reciprocal", "Neg", "Abs", "Floor", "Ceil"),
-    *("Round", "Sign", "Erf", "Softplus", "Sin", "Cos"),
-)
-
-#: Each operator of one number, as an expression from its attributes. ThresholdedRelu is NaN at
-#: infinities there, all others are what the operator is at every float.
-UNARY_EXPR: dict[str, Callable[[Attrs], str]] = {
-    **{op: _fixed(f"x {op.lower()}") for op in _SAME_WORD},
-    "Relu": _fixed("x 0.0 max"),
-    "HardSwish": _fixed(f"x x {constant(1 / 6)} mul 0.5 add 0.0 max 1.0 min mul"),
-    "Mish": _fixed("x x softplus tanh mul"),
-    "Softsign": _fixed("x x abs 1.0 add div"),
-    "LeakyRelu": _leaky,
-    "Elu": _elu,
-    "Celu": _celu,
-    "Selu": _selu,
-    "ThresholdedRelu": _thresholded,
-    "HardSigmoid": _hard_sigmoid,
-    "Gelu": _gelu,
-    "Clip": _clip,
-    "Pointwise": _pointwise,
-}
-
-
-def unary_expr(op: str, attrs: Attrs) -> str | None:
-    """Return the expression of an operator of one number; None if the operator is not one."""
-    row = UNARY_EXPR.get(op)
-    return None if row is None else row(attrs)
+    return tuple((WORDS[call.word].onnx, call.args) for call in read.calls)
