@@ -35,7 +35,7 @@ def test_broadcast_is_numpys() -> None:
         assert broadcast(a, b) == expected
 
 
-def test_window_count_leaves_out_the_windows_that_start_inside() -> None:
+def test_the_windows_that_start_inside_are_counted() -> None:
     for size, kernel, stride, before, after in itertools.product(
         range(1, 7), range(1, 4), range(1, 4), range(2), range(2)
     ):
