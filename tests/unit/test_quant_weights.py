@@ -10,9 +10,7 @@ from bittrue.errors import UsageError
 from bittrue.graph.model import Graph, Node
 from bittrue.quant.weights import (
     dequantize_weights,
-    from_rows,
     quantize_weights,
-    to_rows,
 )
 from tests.unit.quant_graphs import Builder, weights
 
@@ -111,14 +109,6 @@ def test_a_transposed_convolution_has_its_scales_along_its_output_channels(group
         inputs = slice((o // 3) * (4 // group), (o // 3 + 1) * (4 // group))
         assert np.isclose(got.scale[o], np.abs(w[inputs, o % 3]).max() / 127)
     assert np.allclose(dequantize_weights(node, got)[:, 1], w[:, 1], atol=got.scale.max() * 0.51)
-
-
-@pytest.mark.parametrize("group", [1, 2])
-def test_rows_of_a_transposed_convolution_come_back(group: int) -> None:
-    node = Node("n", "ConvTranspose", ("x", "w"), ("y",), {"group": group})
-    codes = np.arange(4 * 3 * 2 * 2, dtype=np.int8).reshape(4, 3, 2, 2)
-    rows = to_rows(node, codes.astype(np.float64))
-    assert np.array_equal(from_rows(node, rows.astype(np.int8), codes.shape), codes)
 
 
 def test_a_dead_channel_keeps_its_bias_below_two_to_the_thirty() -> None:

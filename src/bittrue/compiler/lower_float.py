@@ -350,14 +350,13 @@ def lower_float_matmul(low: Lowering, node: Node) -> tuple[Operand, ...]:
 def lower_gemm(low: Lowering, node: Node) -> tuple[Operand, ...]:
     """Lower Gemm in float32: ``alpha * (a b)``, then ``+ beta * c``; a factor of 1 is left out."""
     a, b = (
-        _turned(low, as_float(low, name), bool(node.integer(flag)))
+        _turned(low, as_float(low, name), node.flag(flag))
         for name, flag in zip(node.inputs, ("transA", "transB"), strict=False)
     )
     y = _scaled(low, f32_matmul(low, a, b), node.number("alpha"))
-    if len(node.inputs) > 2 and node.inputs[2]:
-        y = f32_binary(
-            low, "add", y, _scaled(low, as_float(low, node.inputs[2]), node.number("beta"))
-        )
+    if node.input(2):
+        added = _scaled(low, as_float(low, node.input(2)), node.number("beta"))
+        y = f32_binary(low, "add", y, added)
     return (y,)
 
 

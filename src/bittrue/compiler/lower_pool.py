@@ -218,8 +218,8 @@ def lower_resize(low: Lowering, node: Node) -> tuple[Operand, ...]:
     if mode not in ("nearest", "linear"):
         raise Refusal(f"mode {mode!r} is not handled, only 'nearest' and 'linear'")
     operand = low.read(node.inputs[0]) if mode == "nearest" else low.codes(node.inputs[0])[0]
-    shape, scales = node.ints("shape"), node.attrs["scales"]
-    if not isinstance(scales, tuple) or shape[:2] != operand.shape[:2]:
+    shape, scales = node.ints("shape"), node.numbers("scales")
+    if shape[:2] != operand.shape[:2]:
         raise Refusal("it changes the batch or the channels")
     # Elements move, they do not mix: a factor that leaves an axis's length still picks elements.
     x = picture(low, operand)
@@ -242,6 +242,5 @@ def lower_resize(low: Lowering, node: Node) -> tuple[Operand, ...]:
     return (unpicture(low, y, operand.qparams, len(operand.shape)),)
 
 
-def _pair(scales: tuple[int, ...] | tuple[float, ...] | tuple[str, ...]) -> tuple[float, float]:
-    numbers = [float(scale) for scale in scales]
-    return (1.0, numbers[0]) if len(numbers) == 1 else (numbers[0], numbers[1])
+def _pair(scales: tuple[float, ...]) -> tuple[float, float]:
+    return (1.0, scales[0]) if len(scales) == 1 else (scales[0], scales[1])

@@ -136,7 +136,7 @@ class Lowering:
         Raises:
             Refusal: if the input is computed.
         """
-        if index >= len(node.inputs) or not node.inputs[index]:
+        if not node.input(index):
             return None
         array = self.array(node.inputs[index])
         if array is None:

@@ -61,6 +61,7 @@ class Op:
         types: The rule of its outputs' dtypes and shapes.
         meaning: What it computes, in one line.
         outputs: Number of outputs; 0 for one or more (Split).
+        not_negative: Whether no result is below 0, whatever the input and the attributes.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Op:
     types: Rule
     meaning: str
     outputs: int = 1
+    not_negative: bool = False
 
     @property
     def least_inputs(self) -> int:
@@ -201,22 +203,22 @@ _ROWS: dict[str, tuple[Op, ...]] = {
         Op("Not", _X, (), rule.logic, "true where x is false"),
     ),
     "unary": (
-        Op("Relu", _X, (), rule.same, "max(x, 0)"),
-        Op("Sigmoid", _X, (), rule.same_float, "1 / (1 + exp(-x))"),
+        Op("Relu", _X, (), rule.same, "max(x, 0)", not_negative=True),
+        Op("Sigmoid", _X, (), rule.same_float, "1 / (1 + exp(-x))", not_negative=True),
         Op("HardSwish", _X, (), rule.same_float, "x * max(0, min(1, x / 6 + 0.5))"),
         Op("Tanh", _X, (), rule.same_float, "hyperbolic tangent"),
-        Op("Exp", _X, (), rule.same_float, "e to the power x"),
+        Op("Exp", _X, (), rule.same_float, "e to the power x", not_negative=True),
         Op("Log", _X, (), rule.same_float, "natural logarithm"),
-        Op("Sqrt", _X, (), rule.same_float, "square root"),
+        Op("Sqrt", _X, (), rule.same_float, "square root", not_negative=True),
         Op("Reciprocal", _X, (), rule.same_float, "1 / x"),
         Op("Neg", _X, (), rule.same, "-x"),
-        Op("Abs", _X, (), rule.same, "|x|"),
+        Op("Abs", _X, (), rule.same, "|x|", not_negative=True),
         Op("Floor", _X, (), rule.same_float, "greatest whole number not above x"),
         Op("Ceil", _X, (), rule.same_float, "least whole number not below x"),
         Op("Round", _X, (), rule.same_float, "nearest whole number, ties to even"),
         Op("Sign", _X, (), rule.same, "-1, 0 or 1"),
         Op("Erf", _X, (), rule.same_float, "error function"),
-        Op("Softplus", _X, (), rule.same_float, "log(1 + exp(x))"),
+        Op("Softplus", _X, (), rule.same_float, "log(1 + exp(x))", not_negative=True),
         Op("Softsign", _X, (), rule.same_float, "x / (1 + |x|)"),
         Op("Mish", _X, (), rule.same_float, "x * tanh(log(1 + exp(x)))"),
         Op("Sin", _X, (), rule.same_float, "sine"),
@@ -244,6 +246,7 @@ _ROWS: dict[str, tuple[Op, ...]] = {
             (_alpha(_single(0.2)), Attribute("beta", "number", 0.5)),
             rule.same_float,
             "max(0, min(1, alpha * x + beta))",
+            not_negative=True,
         ),
         Op(
             "Gelu",

@@ -9,12 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bittrue.graph.model import NO_CLIP, Graph, Node
+from bittrue.graph.weights import WEIGHTED, by_input, by_output
 from bittrue.passes.draft import Draft, make, rewrite
 
 F64 = NDArray[np.float64]
-
-#: Operators with weights: the axis of their output that runs over output channels.
-WEIGHTED = {"Conv": 1, "ConvTranspose": 1, "Dense": -1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +143,11 @@ def fold_after(draft: Draft, node: Node, affine: Affine) -> bool:
     if pair is None or weights is None or bias is None or inner is None:
         return False
     factor, offset = pair  # [O]
-    biased = _has(maker, 2) or bool(np.any(offset))
+    biased = bool(maker.input(2)) or bool(np.any(offset))
     parts = _rounded(
-        weights.astype(np.float64) * _by_output(maker, weights, factor),
+        weights.astype(np.float64) * by_output(maker, weights.shape, factor),
         bias * factor + offset if biased else None,
-        inner if _has(maker, 3) else None,
+        inner if maker.input(3) else None,
     )
     if parts is None or maker.clip != NO_CLIP:
         return False
@@ -222,7 +220,7 @@ def _carries(carrier: Node, factor: F64) -> bool:
     if carrier.op == "MaxPool":
         return bool(np.all(factor > 0))
     if carrier.op == "AveragePool":
-        return not carrier.attrs["count_include_pad"] or not any(carrier.ints("pads"))
+        return not carrier.flag("count_include_pad") or not any(carrier.ints("pads"))
     return True
 
 
@@ -243,49 +241,27 @@ def _before_parts(draft: Draft, reader: Node, weights: F64, pair: Pair) -> Parts
     bias, inner = _optional(draft, reader, 2), _optional(draft, reader, 3)
     if bias is None or inner is None:
         return None
-    scaled = weights * _by_input(reader, weights, factor)
+    scaled = weights * by_input(reader, weights.shape, factor)
     total = shift - inner  # [I]
     padded = reader.op == "Conv" and (any(reader.ints("pads")) or len(reader.inputs) > 3)
     if not np.any(total):
-        return _rounded(scaled, bias if _has(reader, 2) else None)
+        return _rounded(scaled, bias if reader.input(2) else None)
     if reader.op == "ConvTranspose":
         return None
     if not padded:
-        spread = weights * _by_input(reader, weights, total)
+        spread = weights * by_input(reader, weights.shape, total)
         return _rounded(scaled, bias + spread.reshape(len(weights), -1).sum(axis=1))
     if np.any(factor == 0):
         return None
-    return _rounded(scaled, bias if _has(reader, 2) else None, 0.0 - total / factor)
-
-
-def _has(node: Node, index: int) -> bool:
-    return len(node.inputs) > index and bool(node.inputs[index])
+    return _rounded(scaled, bias if reader.input(2) else None, 0.0 - total / factor)
 
 
 def _optional(draft: Draft, node: Node, index: int) -> F64 | None:
     """Return a constant input in float64, 0 where it is left out, None where it is no constant."""
-    if not _has(node, index):
+    if not node.input(index):
         return np.zeros(1)
-    array = draft.constant(node.inputs[index])
+    array = draft.constant(node.input(index))
     return None if array is None else array.astype(np.float64)
-
-
-def _by_output(node: Node, weights: np.ndarray, factor: F64) -> F64:
-    """Return factors of output channels shaped to multiply weights."""
-    if node.op != "ConvTranspose":
-        return factor.reshape(-1, *(1,) * (weights.ndim - 1))  # [O, 1, ...]
-    group = node.integer("group")
-    rows = np.repeat(factor.reshape(group, -1), len(weights) // group, axis=0)  # [I, O/g]
-    return rows.reshape(*rows.shape, *(1,) * (weights.ndim - 2))
-
-
-def _by_input(node: Node, weights: np.ndarray, factor: F64) -> F64:
-    """Return factors of input channels shaped to multiply weights."""
-    if node.op == "ConvTranspose":
-        return factor.reshape(-1, *(1,) * (weights.ndim - 1))  # [I, 1, ...]
-    group = node.integer("group") if node.op == "Conv" else 1
-    rows = np.repeat(factor.reshape(group, -1), len(weights) // group, axis=0)  # [O, I/g]
-    return rows.reshape(*rows.shape, *(1,) * (weights.ndim - 2))
 
 
 def _rounded(weights: F64, bias: F64 | None, offset: F64 | None = None) -> Parts | None:

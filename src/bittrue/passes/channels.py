@@ -16,7 +16,7 @@ import numpy as np
 from bittrue.graph.elementwise import BINARY_EXPR
 from bittrue.graph.model import Attr, Graph, Node, Shape
 from bittrue.graph.ops import FAMILIES
-from bittrue.passes.affine import WEIGHTED
+from bittrue.graph.weights import WEIGHTED
 from bittrue.passes.draft import Draft, make, rewrite
 from bittrue.passes.tidy import share_duplicates, tidy_move
 
@@ -192,9 +192,8 @@ ALIKE = frozenset((*FAMILIES["unary"], "Cast", "Not", "BatchNormalization"))
 
 
 def _not_sampled(draft: Draft, node: Node, axis: int) -> int | None:
-    scales = node.attrs["scales"]
     same = draft.shape(node.inputs[0])[axis] == draft.shape(node.outputs[0])[axis]
-    return axis if same and isinstance(scales, tuple) and scales[axis] == 1.0 else None
+    return axis if same and node.numbers("scales")[axis] == 1.0 else None
 
 
 def _not_pooled(draft: Draft, node: Node, axis: int) -> int | None:
@@ -207,7 +206,7 @@ def _permuted(draft: Draft, node: Node, axis: int) -> int | None:
 
 def _not_reduced(draft: Draft, node: Node, axis: int) -> int | None:
     axes = node.ints("axes")
-    if node.attrs["keepdims"]:
+    if node.flag("keepdims"):
         return axis if axis not in axes else None
     left = [at for at in range(len(draft.shape(node.inputs[0]))) if at not in axes]
     return left[axis]

@@ -8,14 +8,13 @@ import numpy as np
 
 from bittrue.dtypes import nbytes
 from bittrue.graph.model import NO_CLIP, Attr, Graph, Node
+from bittrue.graph.ops import OPS
 from bittrue.graph.reference import run_node
 from bittrue.passes.affine import along
 from bittrue.passes.draft import Draft, make, rewrite
 
 #: A result larger than this stays a node: the file would grow more than the network gets faster.
 FOLDED_BYTES = 1 << 26
-#: Operators whose output is at least 0, whatever they read.
-NOT_NEGATIVE = frozenset(("Relu", "Sigmoid", "Exp", "Sqrt", "Abs", "HardSigmoid", "Softplus"))
 #: No finite number is below it: exporters write it for -inf, which codes could not span either.
 LEAST = float(np.finfo(np.float32).min)
 
@@ -56,7 +55,7 @@ def fold_pads(graph: Graph) -> Graph:
 
 
 def _fold_pad(draft: Draft, node: Node) -> bool:
-    if node.op != "Pad" or node.attrs["mode"] != "constant" or not draft.private(node.outputs[0]):
+    if node.op != "Pad" or node.text("mode") != "constant" or not draft.private(node.outputs[0]):
         return False
     reader = draft.readers(node.outputs[0])[0]
     pads = node.ints("pads")
@@ -84,14 +83,13 @@ def _never(draft: Draft, pad: Node, reader: Node) -> More:
 
 def _pad_conv(draft: Draft, pad: Node, reader: Node) -> More:
     """Zeros are what a Conv pads with, but for one that subtracts an offset from them."""
-    with_offset = len(reader.inputs) > 3 and reader.inputs[3]
-    return {} if pad.number("value") == 0 and not with_offset else None
+    return {} if pad.number("value") == 0 and not reader.input(3) else None
 
 
 def _pad_average(draft: Draft, pad: Node, reader: Node) -> More:
     """An AveragePool must count the zeros, and must not have counted otherwise before."""
-    counted = reader.attrs["count_include_pad"] or not any(reader.ints("pads"))
-    plain = pad.number("value") == 0 and not reader.attrs["ceil_mode"]
+    counted = reader.flag("count_include_pad") or not any(reader.ints("pads"))
+    plain = pad.number("value") == 0 and not reader.flag("ceil_mode")
     return {"count_include_pad": True} if counted and plain else None
 
 
@@ -106,7 +104,7 @@ def _pad_max(draft: Draft, pad: Node, reader: Node) -> More:
     inside = dense and all(pads[at] <= span for at, span in enumerate(spans + spans))
     value = pad.number("value")
     loses = value <= LEAST or (value == 0 and _never_negative(draft, pad.inputs[0]))
-    fits = inside and loses and not reader.attrs["ceil_mode"] and not any(reader.ints("pads"))
+    fits = inside and loses and not reader.flag("ceil_mode") and not any(reader.ints("pads"))
     return {} if fits else None
 
 
@@ -122,7 +120,7 @@ def _never_negative(draft: Draft, value: str) -> bool:
         return False
     if maker.op == "Clip":
         return maker.number("min") >= 0
-    return maker.op in NOT_NEGATIVE or ("clip" in maker.attrs and maker.clip[0] >= 0)
+    return OPS[maker.op].not_negative or maker.clip[0] >= 0
 
 
 _PADDED: dict[str, Callable[[Draft, Node, Node], More]] = {
@@ -212,16 +210,16 @@ def _matmul_to_dense(draft: Draft, node: Node) -> bool:
 def _gemm_to_dense(draft: Draft, node: Node) -> bool:
     """Put alpha and beta into the constants; an Add follows for a c that is no bias."""
     weights = draft.constant(node.inputs[1])
-    third = node.inputs[2] if len(node.inputs) > 2 else ""
+    third = node.input(2)
     bias = _gemm_bias(draft, node, third) if third else None
     added = bool(third) and bias is None
     if weights is None or (added and node.number("beta") != 1):
         return False
-    matrix = weights if node.attrs["transB"] else weights.T  # [O, K]
+    matrix = weights if node.flag("transB") else weights.T  # [O, K]
     scaled = (matrix.astype(np.float64) * node.number("alpha")).astype(np.float32)
     new: list[Node] = []
     x, result = node.inputs[0], node.outputs[0]
-    if node.attrs["transA"]:
+    if node.flag("transA"):
         x = draft.new_value(f"{node.name}/turned", "float32", draft.shape(x)[::-1])
         name = draft.fresh(f"{node.name}/transpose")
         new.append(make(name, "Transpose", node.inputs[:1], (x,), {"perm": (1, 0)}))

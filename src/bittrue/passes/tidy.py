@@ -75,8 +75,7 @@ def _forward(draft: Draft, node: Node) -> bool:
 
 def _unscaled(draft: Draft, node: Node) -> bool:
     """Whether each sample is taken where it lies (a scale near 1 can keep the shape too)."""
-    scales = node.attrs["scales"]
-    return isinstance(scales, tuple) and all(scale == 1.0 for scale in scales)
+    return all(scale == 1.0 for scale in node.numbers("scales"))
 
 
 def _no_pads(draft: Draft, node: Node) -> bool:
@@ -106,7 +105,7 @@ def _neutral(number: float) -> Callable[[Draft, Node], bool]:
 
     def test(draft: Draft, node: Node) -> bool:
         array = draft.constant(node.inputs[1])
-        unclipped = node.attrs.get("clip", NO_CLIP) == NO_CLIP
+        unclipped = node.clip == NO_CLIP
         return unclipped and array is not None and bool(np.all(array == number))
 
     return test

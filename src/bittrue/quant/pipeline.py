@@ -10,12 +10,13 @@ import numpy as np
 
 from bittrue.errors import UsageError
 from bittrue.graph.model import Graph
+from bittrue.graph.weights import WEIGHTED, output_channels
 from bittrue.quant.assign import assign
 from bittrue.quant.calibrate import Run, Sample, gather, inputs_of
 from bittrue.quant.model import QuantizedGraph, WeightCodes
 from bittrue.quant.observers import BINS, OBSERVERS, Range, Statistics, TensorStatistics
 from bittrue.quant.partition import partition
-from bittrue.quant.weights import WEIGHTED, output_channels, quantize_weights
+from bittrue.quant.weights import quantize_weights
 
 log = logging.getLogger(__name__)
 

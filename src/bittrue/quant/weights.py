@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 from bittrue.arith import ACC_LIMIT, CODE_MAX, WEIGHT_MAX, QParams
 from bittrue.errors import UsageError
 from bittrue.graph.model import Graph, Node
+from bittrue.graph.weights import by_input, by_output, from_rows, to_rows
 from bittrue.quant.model import WeightCodes
 
 F64 = NDArray[np.float64]
 
 ROUNDINGS = ("nearest", "kernel-sum")
-#: Operators with weights.
-WEIGHTED = ("Conv", "ConvTranspose", "Dense")
 #: A bias in steps of the accumulator stays below this (docs/numerics.md, 3).
 BIAS_LIMIT = 2.0**30
 #: A channel this much weaker than the layer's strongest is dead: its weights become 0, so that its
@@ -53,9 +52,9 @@ def quantize_weights(
     array = graph.constants[node.inputs[1]].astype(np.float64)
     folded = given.scale if given.per_channel else None
     if folded is not None:
-        array = array * spread_over(folded, array.shape)
+        array = array * by_input(node, array.shape, folded.astype(np.float64))
     rows = to_rows(node, array)  # [O, inputs, taps]
-    bias = graph.constants.get(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None
+    bias = graph.constants.get(node.input(2))
     step = 1.0 if folded is not None else float(given.scale[0])
     least = np.zeros(len(rows)) if bias is None else np.abs(bias.astype(np.float64)) / step
     offset = graph.constants[node.inputs[3]] if len(node.inputs) > 3 else np.zeros(1)
@@ -64,56 +63,12 @@ def quantize_weights(
     return WeightCodes(from_rows(node, codes, array.shape), scale, folded)
 
 
-def spread_over(input_scale: NDArray[np.float32], shape: tuple[int, ...]) -> F64:
-    """Return the scale of the input channel that each kernel reads, float64 [O, I/groups, 1, ...].
-
-    Args:
-        input_scale: float32 [I].
-        shape: Of the weights, [O, I/groups, ...].
-    """
-    outputs, inputs = shape[:2]
-    groups = input_scale.astype(np.float64).reshape(-1, inputs)  # [groups, I/groups]
-    rows = np.repeat(groups, outputs // len(groups), axis=0)  # [O, I/groups]
-    return rows.reshape(outputs, inputs, *[1] * (len(shape) - 2))
-
-
-def output_channels(graph: Graph, node: Node) -> int:
-    """Return how many outputs the constant weights of a node have."""
-    shape: tuple[int, ...] = graph.constants[node.inputs[1]].shape
-    return shape[1] * node.integer("group") if node.op == "ConvTranspose" else shape[0]
-
-
-def to_rows(node: Node, array: F64) -> F64:
-    """Return weights as [O, inputs, taps], whatever order of axes the operator has."""
-    if node.op != "ConvTranspose":
-        return array.reshape(array.shape[0], array.shape[1], -1)
-    group = node.integer("group")
-    inputs, outputs = array.shape[:2]
-    split = array.reshape(group, inputs // group, outputs, -1).transpose(0, 2, 1, 3)
-    return split.reshape(group * outputs, inputs // group, -1)
-
-
-def from_rows(node: Node, rows: NDArray[np.int8], shape: tuple[int, ...]) -> NDArray[np.int8]:
-    """Return what `to_rows` took apart in the operator's order of axes and `shape`."""
-    if node.op != "ConvTranspose":
-        return rows.reshape(shape)
-    group = node.integer("group")
-    split = rows.reshape(group, shape[1], shape[0] // group, -1).transpose(0, 2, 1, 3)
-    return np.ascontiguousarray(split).reshape(shape)
-
-
 def dequantize_weights(node: Node, weights: WeightCodes) -> NDArray[np.float32]:
     """Return the real weights that codes stand for, float32 in the shape of the codes."""
-    codes = weights.codes.astype(np.float64)
-    scale = weights.scale.astype(np.float64)
-    if node.op == "ConvTranspose":
-        group = node.integer("group")
-        split = codes.reshape(group, codes.shape[0] // group, *codes.shape[1:])
-        real = split * scale.reshape(group, 1, codes.shape[1], *[1] * (codes.ndim - 2))
-        return real.reshape(codes.shape).astype(np.float32)
-    real = codes * scale.reshape(-1, *[1] * (codes.ndim - 1))
+    real = weights.codes.astype(np.float64)
+    real *= by_output(node, real.shape, weights.scale.astype(np.float64))
     if weights.input_scale is not None:
-        real = real / spread_over(weights.input_scale, codes.shape)
+        real /= by_input(node, real.shape, weights.input_scale.astype(np.float64))
     return real.astype(np.float32)
 
 
