@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import onnx
 import pytest
 
 from bittrue import arith_float
@@ -19,6 +20,7 @@ from bittrue.graph.elementwise import BINARY_EXPR, UNARY_EXPR
 from bittrue.graph.expression import WORDS
 from bittrue.graph.ops import FAMILIES, OPS
 from bittrue.graph.reference import REFERENCE
+from bittrue.importers.export import EXPORTS, OPSET
 from bittrue.quant.target import TARGETS
 
 
@@ -34,6 +36,14 @@ def test_the_unary_operators_are_those_with_an_expression() -> None:
 def test_each_operator_that_a_clip_is_fused_into_has_two_numbers_or_weights() -> None:
     clipped = {op for op, row in OPS.items() if row.attribute("clip") is not None}
     assert clipped == {"Conv", "ConvTranspose", "Dense", "Add", "Sub", "Mul", "Div"}
+
+
+@pytest.mark.parametrize("op", [op for op in OPS if op not in EXPORTS])
+def test_each_operator_without_an_export_is_onnx_s_own(op: str) -> None:
+    schema = onnx.defs.get_schema(op, OPSET)
+    assert not schema.deprecated
+    assert {row.name for row in OPS[op].attrs} - {"clip"} <= set(schema.attributes)
+    assert schema.min_input <= len(OPS[op].inputs) <= schema.max_input
 
 
 @pytest.mark.parametrize("op", OPS)
@@ -52,7 +62,7 @@ def test_each_lowered_operator_has_a_quantisation_target(op: str) -> None:
 
 
 def test_no_part_is_there_for_an_operator_that_is_not() -> None:
-    for table in (REFERENCE, BINARY_EXPR, LOWERINGS, NOT_LOWERED):
+    for table in (REFERENCE, BINARY_EXPR, EXPORTS, LOWERINGS, NOT_LOWERED):
         assert set(table) <= set(OPS)
 
 

@@ -11,9 +11,9 @@ import pytest
 from bittrue import arith
 from bittrue.arith import QParams
 from bittrue.engines.float_ import FloatRunner, ReferenceRunner, open_session
-from bittrue.errors import InternalError, UsageError
+from bittrue.errors import InternalError
 from bittrue.graph.model import Graph
-from bittrue.importers.export import IR_VERSION, OPSET, part_of, to_onnx
+from bittrue.importers.export import IR_VERSION, OPSET, to_onnx
 from tests.graphs import GraphBuilder
 
 RNG = np.random.default_rng(11)
@@ -190,14 +190,3 @@ def test_made_up_names_avoid_those_of_the_graph() -> None:
     clash = builder.const(np.float32(3), f"{y}/unclipped")
     z = builder.add("Mul", y, clash)
     same_as_reference(finished(builder, z), {"x": floats(1, 4)})
-
-
-def test_a_part_of_a_file_runs_between_any_two_tensors() -> None:
-    graph, r, y = points()
-    data = part_of(to_onnx(graph), {r: (1, 3, 2, 2)}, [y])
-    x = floats(1, 3, 2, 2)
-    session = open_session(data, 1)
-    assert [row.name for row in session.get_inputs()] == [r]
-    assert np.array_equal(session.run([y], {r: x})[0], 2 * x)
-    with pytest.raises(UsageError, match="did you mean"):
-        part_of(to_onnx(graph), {"x": (1, 3, 2, 2)}, [y + "t"])

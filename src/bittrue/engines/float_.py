@@ -125,7 +125,7 @@ class OnnxRunner:
 
     def _model(self, taps: tuple[str, ...]) -> bytes:
         require("onnx", "tools")
-        from bittrue.importers.export import part_of
+        from bittrue.importers.onnx_part import part_of
 
         outputs = dict.fromkeys((*(row.name for row in self.contract.outputs), *taps))
         inputs = {row.name: row.shape for row in self.contract.inputs}

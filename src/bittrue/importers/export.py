@@ -17,12 +17,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 from bittrue.arith import QParams
 from bittrue.dtypes import DTYPES
-from bittrue.errors import InternalError, ModelError, UsageError
+from bittrue.errors import InternalError
 from bittrue.graph.elementwise import unary_expr
 from bittrue.graph.expression import onnx_steps
-from bittrue.graph.model import Attr, Graph, Node, Shape, Value
+from bittrue.graph.model import NO_CLIP, Attr, Graph, Node, Value
+from bittrue.graph.names import fresh
 from bittrue.graph.ops import FAMILIES, OPS
-from bittrue.suggest import did_you_mean
+from bittrue.importers.onnx_file import serialized
 
 OPSET = 18
 #: The IR version that came with OPSET; every ONNX Runtime that knows the opset reads it.
@@ -54,7 +55,7 @@ def to_onnx(
         ModelError: if the model is longer than protobuf allows.
     """
     points = {name: params for name, params in (qdq or {}).items() if _is_float(graph, name, "qdq")}
-    writer = Writer(graph, points)
+    writer = Writer(graph, points, taken=set(graph.values))
     writer.add_constants(graph.constants, weights or {})
     for name in graph.inputs:
         if name in points:
@@ -67,6 +68,7 @@ def to_onnx(
     if unknown:
         raise InternalError(f"the graph has no value {unknown[0]!r} to tap")
     outputs = dict.fromkeys((*graph.outputs, *(name for name in taps if name in made)))
+    opset = max((_row(node).opset(node) for node in graph.nodes), default=OPSET)
     model = helper.make_model(
         helper.make_graph(
             writer.nodes,
@@ -75,85 +77,11 @@ def to_onnx(
             [_info(graph.values[name]) for name in outputs],
             list(writer.initializers.values()),
         ),
-        opset_imports=[helper.make_opsetid("", _opset(graph))],
+        opset_imports=[helper.make_opsetid("", opset)],
         ir_version=IR_VERSION,
         producer_name="bittrue",
     )
-    return _bytes(model)
-
-
-def part_of(model: bytes, inputs: Mapping[str, Shape], outputs: Sequence[str]) -> bytes:
-    """Return the part of an ONNX file that makes some of its tensors from others.
-
-    Args:
-        model: The file's bytes, without external data.
-        inputs: Tensors that are given, and their shapes; inputs of the file keep their type, inner
-            tensors become float32 inputs.
-        outputs: Tensors that become the outputs; their types are left open.
-
-    Raises:
-        UsageError: if the file has no such tensor.
-    """
-    proto = onnx.load_model_from_string(model)
-    graph = proto.graph
-    makers = {name: node for node in graph.node for name in node.output if name}
-    there = {row.name: row for row in graph.input}
-    fixed = {row.name for row in graph.initializer}
-    for name in (*inputs, *outputs):
-        if name not in makers and name not in there and name not in fixed:
-            raise UsageError(
-                f"the file has no tensor {name!r}", hint=did_you_mean(name, [*makers, *there])
-            )
-    needed = _needed(makers, outputs, inputs)
-    nodes = [node for node in graph.node if needed.intersection(node.output) - inputs.keys()]
-    given = [there.get(name) or _float_info(name, shape) for name, shape in inputs.items()]
-    kept = [row for row in graph.initializer if row.name in needed]
-    for rows, new in ((graph.node, nodes), (graph.input, given), (graph.initializer, kept)):
-        copies = [type(row).FromString(row.SerializeToString()) for row in new]
-        del rows[:]
-        rows.extend(copies)
-    del graph.output[:]
-    graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
-    return _bytes(proto)
-
-
-def _needed(
-    makers: Mapping[str, onnx.NodeProto], outputs: Sequence[str], given: Mapping[str, Shape]
-) -> set[str]:
-    """Return every tensor that the outputs depend on, none behind those given."""
-    needed: set[str] = set()
-    waiting = list(outputs)
-    while waiting:
-        name = waiting.pop()
-        if name and name not in needed:
-            needed.add(name)
-            if name in makers and name not in given:
-                waiting.extend(_reads(makers[name]))
-    return needed
-
-
-def _reads(node: onnx.NodeProto) -> set[str]:
-    """Return what a node reads, its inner graphs included."""
-    found = set(node.input)
-    for attr in node.attribute:
-        for graph in (attr.g, *attr.graphs):
-            found.update(*(_reads(inner) for inner in graph.node))
-            found.update(row.name for row in graph.output)
-    return found
-
-
-def _float_info(name: str, shape: Shape) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-
-
-def _bytes(model: onnx.ModelProto) -> bytes:
-    try:
-        return bytes(model.SerializeToString())
-    except ValueError as why:
-        raise ModelError(
-            f"the network is too long for one ONNX message: {why}",
-            hint="cut it with --start and --end",
-        ) from why
+    return serialized(model)
 
 
 def _info(value: Value) -> onnx.ValueInfoProto:
@@ -166,19 +94,6 @@ def _is_float(graph: Graph, name: str, what: str) -> bool:
     return graph.values[name].dtype == "float32" and name not in graph.constants
 
 
-def _opset(graph: Graph) -> int:
-    """Return the least opset from 18 on that has what the graph uses."""
-    for node in graph.nodes:
-        attrs = node.attrs
-        if (
-            attrs.get("mode") == "wrap"
-            or attrs.get("coordinate_transformation_mode") == "half_pixel_symmetric"
-            or (node.op == "AveragePool" and set(node.ints("dilations")) != {1})
-        ):
-            return 19
-    return OPSET
-
-
 @dataclass(slots=True)
 class Writer:
     """The ONNX graph while it is being written.
@@ -186,24 +101,22 @@ class Writer:
     Args:
         graph: What is written.
         points: Values that are quantised and dequantised.
+        taken: Names of tensors that no new one may have.
+        nodes: The nodes written so far.
+        initializers: The constants written so far.
         reads: What consumers read in place of a value, where that is another tensor.
     """
 
     graph: Graph
     points: Mapping[str, QParams]
+    taken: set[str]
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     initializers: dict[str, TensorProto] = field(default_factory=dict)
     reads: dict[str, str] = field(default_factory=dict)
-    taken: set[str] = field(default_factory=set)
 
     def fresh(self, base: str) -> str:
         """Return a tensor name that starts with `base` and that nothing has."""
-        name, count = base, 1
-        while name in self.taken or name in self.graph.values:
-            count += 1
-            name = f"{base}_{count}"
-        self.taken.add(name)
-        return name
+        return fresh(base, self.taken)
 
     def add_constants(
         self, constants: Mapping[str, np.ndarray], weights: Mapping[str, np.ndarray]
@@ -247,10 +160,10 @@ class Writer:
         """Write one canonical node, its fused activation, and its points."""
         raw = [self.fresh(f"{name}/real") if name in self.points else name for name in node.outputs]
         low, high = node.clip
-        clipped = (low, high) != (-math.inf, math.inf)
+        clipped = node.clip != NO_CLIP
         outputs = [self.fresh(f"{raw[0]}/unclipped")] if clipped else raw
         inputs = [self.reads.get(name, name) for name in node.inputs]
-        EXPORTS.get(node.op, _same)(self, node, inputs, outputs)
+        _row(node).write(self, node, inputs, outputs)
         if clipped:
             self.clip(outputs[0], raw[0], node, low, high)
         for name, real in zip(node.outputs, raw, strict=True):
@@ -287,7 +200,7 @@ def _plain(value: object) -> object:
 
 # --- one function for each operator whose ONNX form differs --------------------------------------
 
-Export = Callable[[Writer, Node, Sequence[str], Sequence[str]], None]
+Write = Callable[[Writer, Node, Sequence[str], Sequence[str]], None]
 
 
 def _attrs(node: Node, *without: str) -> dict[str, Attr]:
@@ -306,12 +219,12 @@ def _same(writer: Writer, node: Node, inputs: Sequence[str], outputs: Sequence[s
 def _conv(writer: Writer, node: Node, inputs: Sequence[str], outputs: Sequence[str]) -> None:
     """Conv; an offset is subtracted first, so that padding stays the real value 0."""
     x = inputs[0]
-    if len(inputs) > 3 and inputs[3]:
+    if node.input(3):
         rank = len(writer.graph.values[node.inputs[0]].shape)
         column = writer.constant(f"{node.name}/column", np.asarray((-1,) + (1,) * (rank - 2)))
         offset = writer.step("Reshape", [inputs[3], column], f"{node.name}/offset")  # [C, 1, 1]
         x = writer.step("Sub", [x, offset], f"{node.name}/shifted")
-    kept = [x, inputs[1], *([inputs[2]] if len(inputs) > 2 and inputs[2] else [])]
+    kept = [x, inputs[1], *([inputs[2]] if node.input(2) else [])]
     writer.node("Conv", kept, outputs, _attrs(node), name=node.name)
 
 
@@ -321,7 +234,7 @@ def _dense(writer: Writer, node: Node, inputs: Sequence[str], outputs: Sequence[
         writer.node("Gemm", inputs, outputs, {"transB": 1}, name=node.name)
         return
     turned = writer.step("Transpose", [inputs[1]], f"{node.name}/weights")  # [K, O]
-    if len(inputs) < 3 or not inputs[2]:
+    if not node.input(2):
         writer.node("MatMul", [inputs[0], turned], outputs, name=node.name)
         return
     product = writer.step("MatMul", [inputs[0], turned], f"{node.name}/product")
@@ -351,7 +264,7 @@ def _clip_node(writer: Writer, node: Node, inputs: Sequence[str], outputs: Seque
     writer.clip(inputs[0], outputs[0], node, node.number("min"), node.number("max"))
 
 
-def _listed(attr: str, *attrs: str) -> Export:
+def _listed(attr: str, *attrs: str) -> Write:
     """Return the export of an operator with a list as second input, and some attributes."""
 
     def export(writer: Writer, node: Node, inputs: Sequence[str], outputs: Sequence[str]) -> None:
@@ -365,7 +278,7 @@ def _listed(attr: str, *attrs: str) -> Export:
 def _reduce(writer: Writer, node: Node, inputs: Sequence[str], outputs: Sequence[str]) -> None:
     axes = node.ints("axes")
     items = writer.constant(f"{outputs[0]}/axes", np.asarray(axes, np.int64))
-    attrs = {"keepdims": node.attrs["keepdims"], "noop_with_empty_axes": int(not axes)}
+    attrs = {"keepdims": node.flag("keepdims"), "noop_with_empty_axes": int(not axes)}
     writer.node(node.op, [inputs[0], items], outputs, attrs, name=node.name)
 
 
@@ -399,7 +312,7 @@ def _pad(writer: Writer, node: Node, inputs: Sequence[str], outputs: Sequence[st
 
 def _resize(writer: Writer, node: Node, inputs: Sequence[str], outputs: Sequence[str]) -> None:
     """Resize by scales where those give the shape, else by the shape."""
-    shape, scales = node.ints("shape"), np.asarray(node.attrs["scales"], np.float32)
+    shape, scales = node.ints("shape"), np.asarray(node.numbers("scales"), np.float32)
     size = np.asarray(writer.graph.values[node.inputs[0]].shape, np.float32)
     if tuple(np.floor(size * scales).astype(int)) == shape:
         target = [writer.constant(f"{outputs[0]}/scales", scales)]
@@ -423,27 +336,58 @@ def _average_pool(
     writer: Writer, node: Node, inputs: Sequence[str], outputs: Sequence[str]
 ) -> None:
     """AveragePool, which has dilations from opset 19 on."""
-    plain = set(node.ints("dilations")) == {1}
-    attrs = _attrs(node, "dilations") if plain else _attrs(node)
+    attrs = _attrs(node) if _dilated(node) > OPSET else _attrs(node, "dilations")
     writer.node("AveragePool", inputs, outputs, attrs, name=node.name)
 
 
-#: Operators that are written in another way than by their own name and attributes.
+def _dilated(node: Node) -> int:
+    return 19 if set(node.ints("dilations")) != {1} else OPSET
+
+
+def _wrapping(node: Node) -> int:
+    return 19 if node.text("mode") == "wrap" else OPSET
+
+
+def _symmetric(node: Node) -> int:
+    mode = node.text("coordinate_transformation_mode")
+    return 19 if mode == "half_pixel_symmetric" else OPSET
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """How an operator is written in ONNX.
+
+    Args:
+        write: Adds its nodes.
+        opset: The least opset from OPSET on that has what a node uses.
+    """
+
+    write: Write
+    opset: Callable[[Node], int] = lambda node: OPSET
+
+
+#: Operators that are written in another way than by their own name, inputs and attributes of OPSET.
 EXPORTS: dict[str, Export] = {
-    "Conv": _conv,
-    "Dense": _dense,
-    "Pointwise": _expression,
-    "Gelu": _expression,
-    "Clip": _clip_node,
-    "Mod": _mod,
-    "Cast": _cast,
-    "AveragePool": _average_pool,
-    **dict.fromkeys(FAMILIES["reduction"], _reduce),
-    "Reshape": _reshape,
-    "Split": _listed("split", "axis"),
-    "Slice": _slice,
-    "Pad": _pad,
-    "Resize": _resize,
-    "Expand": _listed("shape"),
-    "Tile": _listed("repeats"),
+    "Conv": Export(_conv),
+    "Dense": Export(_dense),
+    "Pointwise": Export(_expression),
+    "Gelu": Export(_expression),
+    "Clip": Export(_clip_node),
+    "Mod": Export(_mod),
+    "Cast": Export(_cast),
+    "AveragePool": Export(_average_pool, _dilated),
+    **dict.fromkeys(FAMILIES["reduction"], Export(_reduce)),
+    "Reshape": Export(_reshape),
+    "Split": Export(_listed("split", "axis")),
+    "Slice": Export(_slice),
+    "Pad": Export(_pad, _wrapping),
+    "Resize": Export(_resize, _symmetric),
+    "Expand": Export(_listed("shape")),
+    "Tile": Export(_listed("repeats")),
 }
+_SAME = Export(_same)
+
+
+def _row(node: Node) -> Export:
+    """Return how a node is written: by its own name unless its operator has a row."""
+    return EXPORTS.get(node.op, _SAME)

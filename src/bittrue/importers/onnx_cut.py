@@ -50,8 +50,8 @@ def cut(source: OnnxSource, starts: Sequence[SourceInput], ends: Sequence[str]) 
         UsageError: if a start is not needed for any end.
     """
     given = {row.name for row in starts}
-    makers = {name: node for node in source.nodes for name in node.outputs if name}
-    needed = set(needed_tensors(makers, ends, given))
+    reads = {name: node.inputs for node in source.nodes for name in node.outputs if name}
+    needed = needed_tensors(reads, ends, given)
     idle = sorted(given - needed)
     if idle:
         raise UsageError(
@@ -69,19 +69,24 @@ def cut(source: OnnxSource, starts: Sequence[SourceInput], ends: Sequence[str]) 
 
 
 def needed_tensors(
-    makers: Mapping[str, SourceNode], ends: Iterable[str], given: Collection[str]
-) -> Iterable[str]:
-    """Return all tensors that `ends` depend on, themselves included, none behind `given`."""
-    seen: dict[str, None] = {}
+    reads: Mapping[str, Iterable[str]], ends: Iterable[str], given: Collection[str]
+) -> set[str]:
+    """Return all tensors that `ends` depend on, themselves included, none behind `given`.
+
+    Args:
+        reads: What the node that makes a tensor reads, by tensor.
+        ends: Where to begin.
+        given: Tensors that nothing makes any more.
+    """
+    needed: set[str] = set()
     waiting = list(ends)
     while waiting:
         name = waiting.pop()
-        if name in seen or not name:
-            continue
-        seen[name] = None
-        if name in makers and name not in given:
-            waiting.extend(makers[name].inputs)
-    return seen
+        if name and name not in needed:
+            needed.add(name)
+            if name not in given:
+                waiting.extend(reads.get(name, ()))
+    return needed
 
 
 def dependent(nodes: Iterable[SourceNode], names: Collection[str]) -> set[str]:

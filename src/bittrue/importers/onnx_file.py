@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped,unused-ignore]
 
-from bittrue.errors import FormatError, UnsupportedError
+from bittrue.errors import FormatError, ModelError, UnsupportedError
 from bittrue.importers.recognise import refuse_others
 
 OPSET_MIN = 7
@@ -35,6 +35,21 @@ def parse(data: bytes) -> onnx.ModelProto:
         )
     check_opset(model)
     return _inlined(model)
+
+
+def serialized(model: onnx.ModelProto) -> bytes:
+    """Return a model's bytes.
+
+    Raises:
+        ModelError: if they are more than protobuf allows.
+    """
+    try:
+        return bytes(model.SerializeToString())
+    except ValueError as why:
+        raise ModelError(
+            f"the network is too long for one ONNX message: {why}",
+            hint="cut it with --start and --end",
+        ) from why
 
 
 def opset_of(model: onnx.ModelProto) -> int:
