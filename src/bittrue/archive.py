@@ -24,8 +24,8 @@ from bittrue.contract.preprocess import (
 )
 from bittrue.errors import FormatError
 from bittrue.files import read_bytes, write_atomically
+from bittrue.graph.graph_json import graph_from_json, graph_to_json
 from bittrue.graph.model import Graph
-from bittrue.graph.text import graph_from_json, graph_to_json
 from bittrue.json_values import as_list, as_object
 from bittrue.network import Network, Source
 from bittrue.packages import require
