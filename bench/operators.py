@@ -20,8 +20,8 @@ import onnxruntime
 
 from bittrue.compiler.lower import LOWERINGS, NOT_LOWERED
 from bittrue.errors import Error, InternalError
-from bittrue.graph.model import Graph, Node
-from bittrue.graph.ops import OPS
+from bittrue.graph.model import NO_CLIP, Graph, Node
+from bittrue.graph.ops import FAMILIES, OPS, Attribute
 from bittrue.importers.onnx import import_onnx
 from bittrue.importers.onnx_file import OPSET_MAX, OPSET_MIN
 from bittrue.importers.onnx_ops import ONNX_OPS, find_row
@@ -241,29 +241,52 @@ def _canonical(outcomes: Sequence[Outcome]) -> list[str]:
     return [
         "## Canonical operators, and how the engine runs them",
         "",
-        "What a network consists of after import. Judged on every form that the cases have; what "
-        "the float passes make of others (Dense, Pointwise) has none. An operator that is not "
-        "lowered is refused by the compiler with this reason.",
+        "What a network consists of after import. `?` may be left out, `*` is any number. Every "
+        "attribute is always present; one with a value here has it where an importer gives none. "
+        "`clip` is a fused activation, the least and the greatest value of a result, applied last. "
+        "Pads are all begins, then all ends; axes are in order and never negative.",
+        "",
+        "On codes and in float are judged on every form that the cases have; what the float "
+        "passes make of others (Dense, Pointwise) has none. An operator that is not lowered is "
+        "refused by the compiler with this reason.",
         "",
         *_table(
-            ("operator", "meaning", "on codes", "in float", "why not"),
-            [_canonical_row(op, seen[op]) for op in sorted(OPS)],
+            (
+                *("operator", "family", "inputs", "attributes", "meaning"),
+                *("on codes", "in float", "why not"),
+            ),
+            [
+                _canonical_row(op, family, seen[op])
+                for family, names in FAMILIES.items()
+                for op in names
+            ],
         ),
         "",
     ]
 
 
-def _canonical_row(op: str, seen: set[tuple[str, bool]]) -> tuple[str, ...]:
+def _canonical_row(op: str, family: str, seen: set[tuple[str, bool]]) -> tuple[str, ...]:
     forms = sorted({FORMS[form] for form, _ in seen if form != NONE})
     some = " (some forms)" if any(form == NONE for form, _ in seen) else ""
     unseen = "lowered" if op in LOWERINGS else "no"
     return (
         op,
+        family,
+        ", ".join(OPS[op].inputs),
+        ", ".join(map(_attribute, OPS[op].attrs)),
         OPS[op].meaning,
         (" or ".join(forms) + some if forms else "no") if seen else unseen,
         _some([floating for _, floating in seen]) if seen else unseen,
         NOT_LOWERED.get(op, ""),
     )
+
+
+def _attribute(row: Attribute) -> str:
+    """Return an attribute's name, with what it is where nothing is given, or may be."""
+    if row.default is not None and row.default != NO_CLIP:
+        number = isinstance(row.default, float)
+        return f"{row.name} = {row.default:g}" if number else f"{row.name} = {row.default}"
+    return f"{row.name} ({' '.join(row.choices)})" if row.choices else row.name
 
 
 def _refused(cases: Cases) -> list[str]:

@@ -132,7 +132,8 @@ _ROWS: dict[str, tuple[Op, ...]] = {
             ("x", "w", "b?", "offset?"),
             (_STRIDES, _PADS, _DILATIONS, _GROUP, _CLIP),
             rule.conv,
-            "convolution; offset[channel] is subtracted from each tap inside x, padding is 0",
+            "convolution, w [O, I/group, *kernel]; offset[channel] is subtracted from each tap "
+            "inside x, padding is the real value 0",
         ),
         Op(
             "ConvTranspose",
@@ -146,9 +147,15 @@ _ROWS: dict[str, tuple[Op, ...]] = {
                 _CLIP,
             ),
             rule.conv_transpose,
-            "transposed convolution",
+            "transposed convolution, w [I, O/group, *kernel]",
         ),
-        Op("Dense", ("x", "w", "b?"), (_CLIP,), rule.dense, "x w' + b over the last axis of x"),
+        Op(
+            "Dense",
+            ("x", "w", "b?"),
+            (_CLIP,),
+            rule.dense,
+            "x w' + b over the last axis of x, w [O, K]",
+        ),
         Op("MatMul", _AB, (), rule.matmul, "matrix product, leading axes broadcast"),
         Op(
             "Gemm",
@@ -267,7 +274,7 @@ _ROWS: dict[str, tuple[Op, ...]] = {
             _X,
             (Attribute("expr", "text"),),
             rule.pointwise,
-            "a postfix expression of x",
+            "a postfix expression of x (bittrue.graph.expression): `x x sigmoid mul` is SiLU",
         ),
     ),
     "distribution": (
