@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 
-from bittrue.compiler.file_header import CRC_AT, CRC_FROM, SECTION_TABLE_AT, SECTIONS
+from bittrue.compiler.file_layout import CRC_AT, CRC_FROM, SECTION_TABLE_AT, SECTIONS
 from bittrue.compiler.program import aligned
 
 _TABLE = struct.Struct(f"<{2 * len(SECTIONS)}Q")

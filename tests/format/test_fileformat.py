@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from bittrue.compiler.file_header import (
+from bittrue.compiler.file_layout import (
     BUFFER_ROW,
     HEADER_BYTES,
     SECTION_TABLE_AT,

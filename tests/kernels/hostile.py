@@ -19,7 +19,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bittrue.compiler.file_header import CRC_AT, HEADER_BYTES, SECTIONS
+from bittrue.compiler.file_layout import CRC_AT, HEADER_BYTES, SECTIONS
 from bittrue.compiler.fileformat import from_bytes, to_bytes
 from bittrue.engines.native import Engine
 from bittrue.errors import DeviceError, FormatError

@@ -12,7 +12,7 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from bittrue.compiler.file_header import (
+from bittrue.compiler.file_layout import (
     BUFFER_ROW,
     SECTION_TABLE_AT,
     SECTIONS,
