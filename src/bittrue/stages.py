@@ -8,7 +8,8 @@ from functools import cached_property
 from pathlib import Path
 
 from bittrue.archive import ZIP_MAGIC, archive_from_bytes
-from bittrue.compiler.fileformat import MAGIC, from_bytes
+from bittrue.compiler.file_layout import MAGIC
+from bittrue.compiler.fileformat import from_bytes
 from bittrue.compiler.program import Program
 from bittrue.contract.preprocess import Preprocess, normalised_range, preprocess_from_json
 from bittrue.contract.tensor import HOLDS_NORMALISED, HOLDS_PIXELS, Contract, TensorContract

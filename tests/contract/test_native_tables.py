@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from bittrue import settings
 from bittrue.compiler.instructions import (
     BINARY_FUNCTIONS,
@@ -17,12 +20,24 @@ from bittrue.engines.native_library import (
     kernel_rows,
 )
 
+TABLE = Path(__file__).parents[2] / "native" / "instructions.inc"
+
 
 def test_instruction_table_is_the_compilers() -> None:
     assert instruction_rows() == tuple(
         InstructionRow(row.name, row.code, row.inputs, row.outputs, row.params)
         for row in INSTRUCTIONS
     )
+
+
+def test_the_engine_has_the_same_constants_and_outputs_on_inputs() -> None:
+    text = TABLE.read_text(encoding="utf-8")
+    found = re.findall(
+        r'^INSTRUCTION\((\w+), \d+, "[^"]*", (\d+), .*?(true|false)\)$', text, re.M | re.S
+    )
+    assert found == [
+        (row.name, str(len(row.constants)), str(row.in_place).lower()) for row in INSTRUCTIONS
+    ]
 
 
 def test_float_functions_are_the_compilers() -> None:

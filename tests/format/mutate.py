@@ -35,8 +35,8 @@ from bittrue.errors import Error
 from bittrue.importers.onnx import import_onnx
 from bittrue.inputs import read_input
 from bittrue.quant.calibrate import samples_from
+from tests.bte import sealed, section, with_meta
 from tests.format.programs import small_program
-from tests.kernels.hostile import SECTION_TABLE, SECTIONS, mended
 from tests.unit.networks import TOML, tiny, tiny_onnx
 
 Rng = random.Random
@@ -45,7 +45,6 @@ MOST_SECONDS = 10.0
 MOST_MEMORY = 2 << 30
 DEEP = "@deep@"
 LONG = "@long@"
-TABLE = f"<{2 * SECTIONS}Q"
 ODD_JSON: tuple[object, ...] = (
     *(None, True, -1, 0, 1, 2, 255, 2**31, 2**63, 2**64, 10**400, 1e308, 5e-324, 0.5, -0.0),
     *(float("nan"), float("inf"), "", "x", "\ud800", "\0", "../../x", "images", [], {}, [[]], [0]),
@@ -166,20 +165,13 @@ def change_bte(data: bytes, rng: Rng) -> bytes:
             at = rng.randrange(0, len(made) - 8, 4)
             odd = rng.choice(ODD_WORDS)
             struct.pack_into("<I", made, at, odd if rng.randrange(2) else _word(made, at) ^ odd)
-        return mended(made)
-    table = list(struct.unpack_from(TABLE, data, SECTION_TABLE))
-    start, length, rest = table[0], table[1], table[2]
+        return sealed(made)
+    start, length = section(data, "META")
     meta = json.loads(data[start : start + length])
     text = json_bytes(change_json(meta, rng))
     if rng.randrange(8) == 0:
         text = change_bytes(text, rng)
-    shift = (len(text) + 63) // 64 * 64 - (rest - start)
-    table[1] = len(text)
-    table[2::2] = [at + shift for at in table[2::2]]
-    made = bytearray(data[:start] + text + bytes(rest + shift - start - len(text)) + data[rest:])
-    struct.pack_into(TABLE, made, SECTION_TABLE, *table)
-    struct.pack_into("<Q", made, 16, len(made))
-    return mended(made)
+    return with_meta(data, text)
 
 
 def _word(data: bytes | bytearray, at: int) -> int:

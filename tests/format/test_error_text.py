@@ -9,8 +9,8 @@ import pytest
 from bittrue.compiler.fileformat import to_bytes
 from bittrue.engines.native import Engine
 from bittrue.errors import Error, FormatError
+from tests.bte import sealed
 from tests.format.programs import small_program
-from tests.kernels.hostile import mended
 
 
 def with_equal_names(name: str) -> bytes:
@@ -20,7 +20,7 @@ def with_equal_names(name: str) -> bytes:
     tensors = [replace(row) for row in program.tensors]
     tensors[1], tensors[2] = replace(tensors[1], name=name), replace(tensors[2], name=other)
     data = to_bytes(replace(program, tensors=tuple(tensors)))
-    return mended(bytearray(data.replace(other.encode(), name.encode(), 1)))
+    return sealed(data.replace(other.encode(), name.encode(), 1))
 
 
 @pytest.mark.parametrize(

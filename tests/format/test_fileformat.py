@@ -5,39 +5,27 @@ from __future__ import annotations
 import contextlib
 import json
 import struct
-import zlib
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from bittrue.compiler.fileformat import (
+from bittrue.compiler.file_layout import (
     BUFFER_ROW,
     HEADER_BYTES,
     SECTION_TABLE_AT,
     SECTIONS,
     TENSOR_ROW,
-    from_bytes,
-    to_bytes,
 )
+from bittrue.compiler.fileformat import from_bytes, to_bytes
 from bittrue.compiler.plan import plan
 from bittrue.engines.native import Engine
 from bittrue.errors import FormatError, InternalError
+from tests.bte import sealed, section, with_meta
 from tests.format.programs import Builder, small_program, with_some_vectors
 
 GOOD = to_bytes(with_some_vectors(small_program()))
 FIRST_CONSTANT = [row.constant for row in small_program().buffers].index(True)
-
-
-def section(name: str) -> tuple[int, int]:
-    at = SECTION_TABLE_AT + 16 * SECTIONS.index(name)
-    offset, length = struct.unpack_from("<QQ", GOOD, at)
-    return offset, length
-
-
-def sealed(data: bytes) -> bytes:
-    """Return a file with its checksum right again, so that later rules are reached."""
-    return data[:12] + struct.pack("<I", zlib.crc32(data[16:])) + data[16:]
 
 
 def patched(at: int, kind: str, value: object) -> bytes:
@@ -158,7 +146,7 @@ def test_any_changed_byte_breaks_the_checksum() -> None:
 @pytest.mark.parametrize("value", [0, 1, 2, 3, 255, 2**31 - 1, 2**31, 2**32 - 1])
 def test_any_changed_word_is_refused_or_means_what_it_says(value: int) -> None:
     """A file that passes is exactly the file of the program that it gave; never another error."""
-    meta_start, meta_length = section("META")
+    meta_start, meta_length = section(GOOD, "META")
     for at in range(0, len(GOOD), 4):
         if meta_start <= at < meta_start + meta_length:
             continue
@@ -171,7 +159,7 @@ def test_any_changed_word_is_refused_or_means_what_it_says(value: int) -> None:
 
 
 def test_any_changed_byte_of_meta_is_refused_or_read() -> None:
-    start, length = section("META")
+    start, length = section(GOOD, "META")
     for at in range(start, start + length):
         for value in (0, 34, 57, 123, 255):
             with contextlib.suppress(FormatError):
@@ -180,10 +168,7 @@ def test_any_changed_byte_of_meta_is_refused_or_read() -> None:
 
 # --- each MUST of the header, the sections and the rows ----------------------------------------
 
-B0, T0 = section("BUFFERS")[0], section("TENSORS")[0]
-CODE, IO = section("CODE")[0], section("IO")[0]
-C0 = section("CONSTANTS")[0]
-V0 = section("VECTORS")[0]
+N0, B0, T0, CODE, IO, C0, V0 = (section(GOOD, name)[0] for name in SECTIONS[1:])
 V1 = V0 + 8
 V2 = V1 + 16 + 32 * 4
 CODE_LAST = CODE + 4 * 28
@@ -192,7 +177,9 @@ BC = B0 + BUFFER_ROW.size * FIRST_CONSTANT
 
 def _grown(name: str) -> bytes:
     """A section one byte longer than its rows say."""
-    return patched(SECTION_TABLE_AT + 16 * SECTIONS.index(name) + 8, "Q", section(name)[1] + 1)
+    return patched(
+        SECTION_TABLE_AT + 16 * SECTIONS.index(name) + 8, "Q", section(GOOD, name)[1] + 1
+    )
 
 
 MUSTS: list[tuple[str, Callable[[], bytes], str, int | None]] = [
@@ -211,7 +198,7 @@ MUSTS: list[tuple[str, Callable[[], bytes], str, int | None]] = [
     ("no outputs", lambda: patched(52, "I", 0), "outputs", 52),
     ("too many outputs", lambda: patched(52, "I", 1025), "outputs", 52),
     ("META not at 192", lambda: patched(56, "Q", 256), "META starts at 256", 56),
-    ("a hole between sections", lambda: patched(72, "Q", section("NAMES")[0] + 64), "NAMES", 72),
+    ("a hole between sections", lambda: patched(72, "Q", N0 + 64), "NAMES", 72),
     ("a section past the end", lambda: patched(176, "Q", 2**63), "VECTORS", 176),
     ("META too long", lambda: patched(64, "Q", 2**26 + 1), "META", None),
     ("NAMES too long", lambda: _grown("NAMES"), "names take", None),
@@ -220,7 +207,7 @@ MUSTS: list[tuple[str, Callable[[], bytes], str, int | None]] = [
     ("CODE too long", lambda: _grown("CODE"), "CODE has", None),
     ("IO too long", lambda: _grown("IO"), "IO has", None),
     ("CONSTANTS too long", lambda: _grown("CONSTANTS"), "constant buffers end", None),
-    ("bytes between sections", lambda: patched(sum(section("META")), "B", 1), "after", None),
+    ("bytes between sections", lambda: patched(sum(section(GOOD, "META")), "B", 1), "after", None),
     ("bytes after the last section", lambda: patched(len(GOOD) - 1, "B", 1), "after", None),
     ("reserved bytes", lambda: patched(188, "B", 1), "reserved", 188),
     ("too many vectors", lambda: patched(184, "I", 65), "65 vectors", 184),
@@ -245,9 +232,9 @@ MUSTS: list[tuple[str, Callable[[], bytes], str, int | None]] = [
     ("names with a hole", lambda: patched(T0, "I", 1), "name", T0),
     ("a name of no bytes", lambda: patched(T0 + 4, "I", 0), "name", T0),
     ("a name past the end", lambda: patched(T0 + 4, "I", 60000), "name", T0),
-    ("a name that is no UTF-8", lambda: patched(section("NAMES")[0], "B", 0xFF), "UTF-8", None),
-    ("a name with a zero byte", lambda: patched(section("NAMES")[0], "B", 0), "zero byte", None),
-    ("a name twice", lambda: patched(section("NAMES")[0], "B", ord("w")), "second tensor", None),
+    ("a name that is no UTF-8", lambda: patched(N0, "B", 0xFF), "UTF-8", None),
+    ("a name with a zero byte", lambda: patched(N0, "B", 0), "zero byte", None),
+    ("a name twice", lambda: patched(N0, "B", ord("w")), "second tensor", None),
     ("type 0", lambda: patched(T0 + 8, "I", 0), "type 0", T0 + 8),
     ("type 5", lambda: patched(T0 + 8, "I", 5), "type 5", T0 + 8),
     ("rank 0", lambda: patched(T0 + 12, "I", 0), "axes", T0 + 12),
@@ -306,22 +293,8 @@ def test_the_corpus_starts_from_a_good_file() -> None:
 # --- META --------------------------------------------------------------------------------------
 
 
-def with_meta(text: bytes) -> bytes:
-    """Return the good file with another META; all later sections move."""
-    start, length = section("META")
-    end = start + -(-length // 64) * 64
-    padded = text + bytes(-len(text) % 64)
-    shift = len(padded) - (end - start)
-    head = bytearray(GOOD[:HEADER_BYTES])
-    struct.pack_into("<Q", head, 16, len(GOOD) + shift)
-    struct.pack_into("<Q", head, SECTION_TABLE_AT + 8, len(text))
-    for index, name in enumerate(SECTIONS[1:], 1):
-        struct.pack_into("<Q", head, SECTION_TABLE_AT + 16 * index, section(name)[0] + shift)
-    return sealed(bytes(head) + padded + GOOD[end:])
-
-
 def good_meta() -> dict[str, object]:
-    start, length = section("META")
+    start, length = section(GOOD, "META")
     data = json.loads(GOOD[start : start + length])
     assert isinstance(data, dict)
     return data
@@ -329,7 +302,7 @@ def good_meta() -> dict[str, object]:
 
 def test_meta_can_be_another() -> None:
     changed = good_meta() | {"name": "other"}
-    assert from_bytes(with_meta(json.dumps(changed).encode())).name == "other"
+    assert from_bytes(with_meta(GOOD, json.dumps(changed).encode())).name == "other"
 
 
 def _contract(**changes: object) -> dict[str, object]:
@@ -384,7 +357,7 @@ def _tensor(**changes: object) -> dict[str, object]:
     ],
 )
 def test_a_meta_of_another_form_is_refused(change: dict[str, object]) -> None:
-    refused(with_meta(json.dumps(good_meta() | change).encode()), engine=False)
+    refused(with_meta(GOOD, json.dumps(good_meta() | change).encode()), engine=False)
 
 
 @pytest.mark.parametrize(
@@ -392,4 +365,4 @@ def test_a_meta_of_another_form_is_refused(change: dict[str, object]) -> None:
     [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100000, b'{"name":NaN}', b"1" * 5000, b"null", b"{}"],
 )
 def test_a_meta_that_is_no_object_is_refused(text: bytes) -> None:
-    refused(with_meta(text), engine=False)
+    refused(with_meta(GOOD, text), engine=False)

@@ -10,191 +10,25 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bittrue.compiler import fileformat
-from bittrue.compiler.instructions import BY_NAME, INSTRUCTIONS
+from bittrue.compiler.fileformat import from_bytes, to_bytes
+from bittrue.compiler.instructions import INSTRUCTIONS
 from bittrue.compiler.program import Program
-from bittrue.compiler.verify_program import problems, verify_program
+from bittrue.compiler.verify_program import verify_program
 from bittrue.engines.emulate import Emulator
 from bittrue.engines.native import Engine
-from bittrue.errors import FormatError, InternalError
+from bittrue.errors import InternalError
+from tests.format.instruction_cases import (
+    F32,
+    ROWS,
+    assert_accepted,
+    assert_refused,
+    i32,
+    program_of,
+)
 from tests.format.programs import Builder
 
-WINDOW = {"stride_h": 1, "stride_w": 1, "dilation_h": 1, "dilation_w": 1}
-CODES = {"zero_point": 1, "lo": 0, "hi": 255}
 #: A copy of one axis of three.
 COPY_ALL = {**{f"size_{i}": 1 for i in range(5)}, "size_5": 3, "src_stride_5": 1, "dst_stride_5": 1}
-Arrays = dict[str, np.ndarray]
-
-F32 = np.float32
-#: Kind, computed inputs (name: dtype and shape), constants, output dtype and shape, params.
-ROWS: dict[str, tuple[dict[str, tuple[str, tuple[int, ...]]], Arrays, tuple[str, tuple[int, ...]],
-                      dict[str, int]]] = {
-    "CONV": (
-        {"x": ("uint8", (1, 4, 5, 6))},
-        {
-            "weight": np.ones((4, 3, 2, 3), np.int8),
-            "bias": np.zeros((2, 1, 4), np.int32),
-            "row_class": np.array([0, 1, 1, 0], np.int32),
-            "col_class": np.zeros(5, np.int32),
-            "multiplier": np.full(4, 0.01, F32),
-        },
-        ("uint8", (1, 4, 5, 4)),
-        {**WINDOW, **CODES, "pad_top": 1, "groups": 2},
-    ),
-    "ADD": (
-        {"a": ("uint8", (2, 3, 4)), "b": ("uint8", (2, 1, 4))},
-        {"multiplier": np.full((2, 4), 0.5, F32)},
-        ("uint8", (2, 3, 4)),
-        {**CODES, "zero_a": 3, "zero_b": 4},
-    ),
-    "MUL": (
-        {"a": ("uint8", (2, 3, 4)), "b": ("uint8", (2, 1, 4))},
-        {"multiplier": np.full(1, 0.01, F32)},
-        ("uint8", (2, 3, 4)),
-        {**CODES, "zero_a": 3, "zero_b": 4},
-    ),
-    "TABLE": (
-        {"x": ("uint8", (2, 3))},
-        {"table": np.zeros((3, 256), np.uint8)},
-        ("uint8", (2, 3)),
-        {},
-    ),
-    "MAX_POOL": (
-        {"x": ("uint8", (1, 4, 5, 6))},
-        {},
-        ("uint8", (1, 3, 4, 6)),
-        {**WINDOW, "kernel_h": 2, "kernel_w": 2},
-    ),
-    "AVG_POOL": (
-        {"x": ("uint8", (1, 4, 5, 6))},
-        {
-            "row_class": np.array([0, 1, 0], np.int32),
-            "col_class": np.zeros(4, np.int32),
-            "multiplier": np.full((2, 1), 0.25, F32),
-        },
-        ("uint8", (1, 3, 4, 6)),
-        {**WINDOW, **CODES, "kernel_h": 2, "kernel_w": 2, "zero_x": 2},
-    ),
-    "GATHER_2D": (
-        {"x": ("float32", (1, 4, 5, 6))},
-        {"rows": np.array([3, 0], np.int32), "cols": np.array([4], np.int32)},
-        ("float32", (1, 2, 1, 6)),
-        {},
-    ),
-    "COPY": (
-        {"x": ("uint8", (4, 5))},
-        {"table": np.zeros((1, 256), np.uint8)},
-        ("uint8", (5, 4)),
-        {
-            **{f"size_{i}": 1 for i in range(4)}, "size_4": 5, "size_5": 4,
-            "src_offset": 4, "src_stride_4": -1, "src_stride_5": 5,
-            "dst_stride_4": 4, "dst_stride_5": 1,
-        },
-    ),
-    "FILL": ({}, {}, ("uint8", (3,)), {"value": 7}),
-    "QUANTIZE": (
-        {"x": ("float32", (2, 3))},
-        {"scale": np.full(3, 0.5, F32)},
-        ("uint8", (2, 3)),
-        {"zero_point": 3},
-    ),
-    "DEQUANTIZE": (
-        {"x": ("uint8", (2, 3))},
-        {"scale": np.full(1, 0.5, F32)},
-        ("float32", (2, 3)),
-        {"zero_point": 3},
-    ),
-    "F32_BINARY": (
-        {"a": ("float32", (1, 3)), "b": ("float32", (2, 1))},
-        {},
-        ("float32", (2, 3)),
-        {"function": 5},
-    ),
-    "F32_UNARY": ({"x": ("float32", (2, 3))}, {}, ("float32", (2, 3)), {"function": 4}),
-    "F32_SOFTMAX": ({"x": ("float32", (2, 3))}, {}, ("float32", (2, 3)), {}),
-    "MATMUL": (
-        {"a": ("uint8", (2, 1, 3, 5)), "b": ("uint8", (1, 4, 2, 5))},
-        {"multiplier": np.full(2, 0.01, F32)},
-        ("uint8", (2, 4, 3, 2)),
-        {**CODES, "zero_a": 3, "zero_b": 4},
-    ),
-    "RESIZE_LINEAR": (
-        {"x": ("uint8", (1, 4, 5, 6))},
-        {
-            "rows": np.array([[0, 1], [3, 3]], np.int32),
-            "row_weight": np.array([[512, 1536], [0, 2048]], np.int32),
-            "cols": np.array([[4, 0]], np.int32),
-            "col_weight": np.array([[1024, 1024]], np.int32),
-        },
-        ("uint8", (1, 2, 1, 6)),
-        {},
-    ),
-    **{
-        kind: (
-            {"a": ("uint8", (2, 3, 4)), "b": ("uint8", (2, 1, 4))},
-            {"multiplier": np.full((2, 4) if kind != "DIV" else 4, 0.5, F32)},
-            ("uint8", (2, 3, 4)),
-            {**({"function": 2} if kind == "COMPARE" else CODES), "zero_a": 3, "zero_b": 4},
-        )
-        for kind in ("DIV", "MIN", "MAX", "COMPARE")
-    },
-    "F32_WHERE": (
-        {"condition": ("float32", (1, 3)), "a": ("float32", (2, 1)), "b": ("float32", (2, 3))},
-        {},
-        ("float32", (2, 3)),
-        {},
-    ),
-    "F32_REDUCE": ({"x": ("float32", (2, 3))}, {}, ("float32", (2, 1)), {"function": 5}),
-    "F32_MATMUL": (
-        {"a": ("float32", (2, 1, 3, 4)), "b": ("float32", (1, 5, 4, 6))},
-        {},
-        ("float32", (2, 5, 3, 6)),
-        {},
-    ),
-}  # fmt: skip
-
-
-def program_of(
-    kind: str,
-    tensors: dict[str, tuple[str, tuple[int, ...]]] | None = None,
-    arrays: Arrays | None = None,
-    params: dict[str, int] | None = None,
-) -> Program:
-    """One instruction of a kind, with some tensors, constants and params other than in ROWS."""
-    computed, constants, (dtype, shape), values = ROWS[kind]
-    shapes = computed | {"y": (dtype, shape)} | (tensors or {})
-    held = {
-        name: array for name, array in (constants | (arrays or {})).items() if name not in shapes
-    }
-    made = Builder()
-    index = {name: made.tensor(name, row[1], row[0]) for name, row in shapes.items()}
-    index |= {name: made.constant(name, array) for name, array in held.items()}
-    roles = [role.rstrip("?") for role in BY_NAME[kind].inputs]
-    made.step(kind, tuple(index[role] for role in roles), index["y"], **(values | (params or {})))
-    ends = [index[name] for name in shapes if name != "y"]
-    return made.program(tuple(ends or [made.tensor("unused", (1,))]), (index["y"],))
-
-
-def assert_refused(program: Program, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [item.message for item in problems(program)]
-    assert any(message in item for item in found), found
-    with pytest.raises(InternalError):
-        verify_program(program)
-    with monkeypatch.context() as patch:
-        patch.setattr(fileformat, "verify_program", lambda program: None)
-        data = fileformat.to_bytes(program)
-    with pytest.raises(FormatError) as caught:
-        fileformat.from_bytes(data)
-    assert caught.value.offset is not None
-    assert caught.value.offset > 0
-    with pytest.raises(FormatError):
-        Engine(data, threads=1)
-
-
-def assert_accepted(program: Program) -> None:
-    data = fileformat.to_bytes(program)
-    fileformat.from_bytes(data)
-    Engine(data, threads=1).close()
 
 
 def test_every_instruction_has_a_row_here() -> None:
@@ -203,10 +37,10 @@ def test_every_instruction_has_a_row_here() -> None:
 
 @pytest.mark.parametrize("kind", ROWS)
 def test_the_rows_are_good_and_run(kind: str) -> None:
-    program = fileformat.from_bytes(fileformat.to_bytes(program_of(kind)))
+    program = from_bytes(to_bytes(program_of(kind)))
     inputs = [np.zeros(row.shape, row.dtype) for row in program.contract.inputs]
     (want, *_), _ = Emulator(program).run(inputs)
-    with Engine(fileformat.to_bytes(program), threads=1) as engine:
+    with Engine(to_bytes(program), threads=1) as engine:
         (found, *_), _ = engine.run(inputs)
     assert found.tobytes() == want.tobytes()
 
@@ -306,10 +140,6 @@ def test_types_and_shapes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     assert_refused(program_of(kind, {role: (dtype, shape)}), message, monkeypatch)
-
-
-def i32(*values: int) -> np.ndarray:
-    return np.array(values, np.int32)
 
 
 CONSTANTS: list[tuple[str, str, np.ndarray, str]] = [
@@ -492,79 +322,6 @@ def test_a_copy_of_more_elements_than_there_are(monkeypatch: pytest.MonkeyPatch)
     assert_refused(program, "it writes 32 elements into 20", monkeypatch)
 
 
-@pytest.mark.parametrize(
-    ("kind", "role"),
-    [(kind, role) for kind, row in ROWS.items() for role in row[1]],
-)
-def test_what_must_be_constant(kind: str, role: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    array = ROWS[kind][1][role]
-    program = program_of(kind, {role: (array.dtype.name, array.shape)})
-    assert_refused(program, "is no constant", monkeypatch)
-
-
-def _sharing(
-    kind: str, role: str, tensors: dict[str, tuple[str, tuple[int, ...]]] | None = None
-) -> Program:
-    """The output on the buffer of an input."""
-    program = program_of(kind, tensors)
-    names = [row.name for row in program.tensors]
-    buffer = program.tensors[names.index(role)].buffer
-    index = names.index("y")
-    moved = replace(program.tensors[index], buffer=buffer)
-    return replace(
-        program, tensors=(*program.tensors[:index], moved, *program.tensors[index + 1 :])
-    )
-
-
-@pytest.mark.parametrize("kind", ["GATHER_2D", "COPY", "F32_SOFTMAX"])
-def test_an_output_on_its_input(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if kind == "GATHER_2D":
-        base = program_of(kind, {"x": ("float32", (1, 4, 5, 6)), "y": ("float32", (1, 4, 5, 6))},
-                          {"rows": i32(0, 1, 2, 3), "cols": i32(0, 1, 2, 3, 4)})  # fmt: skip
-        x = base.tensors[0].buffer
-        program = replace(base, tensors=(base.tensors[0], replace(base.tensors[1], buffer=x),
-                                         *base.tensors[2:]))  # fmt: skip
-    else:
-        program = _sharing(kind, "x")
-    assert_refused(program, "shares the buffer", monkeypatch)
-
-
-@pytest.mark.parametrize(
-    ("kind", "role", "shapes"),
-    [
-        ("F32_WHERE", "b", {}),
-        ("F32_WHERE", "condition", {"condition": (2, 3)}),
-        ("F32_REDUCE", "x", {"x": (2, 1)}),
-        ("F32_MATMUL", "a", {"a": (2, 2), "b": (2, 2), "y": (2, 2)}),
-        ("F32_MATMUL", "b", {"a": (2, 2), "b": (2, 2), "y": (2, 2)}),
-    ],
-)
-def test_selects_sums_and_products_never_write_on_an_input(
-    kind: str, role: str, shapes: dict[str, tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tensors = {name: ("float32", shape) for name, shape in shapes.items()}
-    assert_accepted(program_of(kind, tensors))
-    assert_refused(_sharing(kind, role, tensors), "shares the buffer", monkeypatch)
-
-
-@pytest.mark.parametrize(("kind", "role"), [("ADD", "a"), ("MUL", "a"), ("TABLE", "x"),
-                                            ("F32_UNARY", "x"), ("DIV", "a"), ("MIN", "a"),
-                                            ("MAX", "a"), ("COMPARE", "a")])  # fmt: skip
-def test_elementwise_steps_may_write_on_their_input(kind: str, role: str) -> None:
-    assert_accepted(_sharing(kind, role))
-
-
-def test_elementwise_steps_write_on_inputs_of_their_shape_alone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    made = Builder()
-    x = made.tensor("x", (2, 3), "float32")
-    y = made.tensor("y", (3, 2), "float32")
-    made.step("F32_UNARY", (x,), y)
-    made.tensors[y] = replace(made.tensors[y], buffer=made.tensors[x].buffer)
-    assert_refused(made.program((x,), (y,)), "shares the buffer", monkeypatch)
-
-
 @pytest.mark.parametrize("kind", ["ADD", "MUL", "F32_BINARY", "DIV", "MIN", "MAX", "COMPARE"])
 def test_what_two_inputs_broadcast_to(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     dtype = "float32" if kind == "F32_BINARY" else "uint8"
@@ -583,59 +340,3 @@ def test_what_two_inputs_broadcast_to(kind: str, monkeypatch: pytest.MonkeyPatch
     for a, b, y in (((2, 3), (2, 3), (2, 1)), ((2, 3), (2, 2), (2, 3)), ((4, 1), (2, 1), (4, 1))):
         assert_refused(made(a, b, y), "broadcast", monkeypatch)
     assert_refused(made((2, 3), (3,), (2, 3)), "axes", monkeypatch)
-
-
-def _moved(program: Program, name: str, offset: int) -> Program:
-    """The buffer of a tensor at another place of the arena."""
-    index = [row.name for row in program.tensors].index(name)
-    buffers = list(program.buffers)
-    at = program.tensors[index].buffer
-    buffers[at] = replace(buffers[at], offset=offset)
-    end = -(-(offset + buffers[at].nbytes) // 64) * 64
-    return replace(program, buffers=tuple(buffers), arena_bytes=max(end, program.arena_bytes))
-
-
-@pytest.mark.parametrize(
-    ("kind", "role"), [(kind, role) for kind, row in ROWS.items() for role in row[0]]
-)
-def test_an_output_that_overlaps_an_input(
-    kind: str, role: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program = program_of(kind)
-    index = [row.name for row in program.tensors].index(role)
-    place = program.buffers[program.tensors[index].buffer].offset
-    message = f"output overlaps {role}"
-    assert_refused(_moved(program, "y", place), message, monkeypatch)
-
-
-def test_an_output_may_begin_where_an_input_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    program = program_of("F32_UNARY", {"x": ("float32", (64, 1)), "y": ("float32", (64, 1))})
-    at, end = 256, 512
-    assert_accepted(_moved(_moved(program, "x", at), "y", end))
-    assert_accepted(_moved(_moved(program, "y", at), "x", end))
-    assert_accepted(_moved(_moved(program, "x", at), "y", 0))
-    for place in (64, 128, 192, at, 320, 384, 448):
-        moved = _moved(_moved(program, "x", at), "y", place)
-        assert_refused(moved, "output overlaps x", monkeypatch)
-
-
-def test_an_input_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    program = program_of("ADD")
-    assert_refused(replace(program, inputs=(0, 0)), "shares its buffer", monkeypatch)
-
-
-def test_two_inputs_in_one_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
-    program = program_of("F32_BINARY", {"b": ("float32", (1, 3)), "y": ("float32", (1, 3))})
-    alias = replace(program.tensors[1], buffer=program.tensors[0].buffer)
-    tensors = (program.tensors[0], alias, *program.tensors[2:])
-    assert_refused(replace(program, tensors=tensors), "shares its buffer", monkeypatch)
-
-
-def test_a_constant_is_never_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = Builder()
-    x = made.tensor("x", (1, 256))
-    table = made.constant("table", np.zeros((1, 256), np.uint8))
-    y = made.tensor("y", (1, 256))
-    made.step("TABLE", (x, table), y)
-    made.step("TABLE", (x, table), table)
-    assert_refused(made.program((x,), (y,)), "writes a constant", monkeypatch)

@@ -1,8 +1,8 @@
 """Every numbered rule of a .bte in docs/format.md has tests here, and every MUST is in such a rule.
 
-The names below are tests of `test_fileformat`, `test_instruction_rules` and `test_copy_twice`, or
-rows of `test_fileformat.MUSTS`. All of them ask both readers, but those of M1 to M4, which the
-engine never looks at: there they check that it accepts the file.
+The names below are tests of `MODULES`, or rows of `test_fileformat.MUSTS`. All of them ask both
+readers, but those of M1 to M4, which the engine never looks at: there they check that it accepts
+the file.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from bittrue.arith import MATMUL_DEPTH_MAX, RESIZE_ONE
 from bittrue.compiler import limits
 from bittrue.compiler.instructions import INSTRUCTIONS
 from bittrue.compiler.program import ALIGNMENT
-from tests.format import test_fileformat, test_instruction_rules
+from tests.format import test_fileformat, test_instruction_places, test_instruction_rules
 from tests.kernels import test_copy_twice
 
 PAGE = Path(__file__).parents[2] / "docs" / "format.md"
+MODULES = (test_fileformat, test_instruction_rules, test_instruction_places, test_copy_twice)
 RULE = re.compile(r"\*\*([A-Z]\d+)\*\*")
 
 TESTS: dict[str, tuple[str, ...]] = {
@@ -207,8 +208,7 @@ def test_the_page_names_the_kinds_that_may_write_on_an_input(rules: dict[str, st
 
 
 def test_every_test_named_is_there() -> None:
-    modules = (test_fileformat, test_instruction_rules, test_copy_twice)
-    there = {name for module in modules for name in vars(module)}
+    there = {name for module in MODULES for name in vars(module)}
     there |= {row[0] for row in test_fileformat.MUSTS}
     assert {name for names in TESTS.values() for name in names} <= there
 

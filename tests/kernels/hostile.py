@@ -13,23 +13,20 @@ from __future__ import annotations
 import re
 import struct
 import sys
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
+from bittrue.compiler.file_layout import CRC_AT, HEADER_BYTES, SECTIONS
 from bittrue.compiler.fileformat import from_bytes, to_bytes
 from bittrue.engines.native import Engine
 from bittrue.errors import DeviceError, FormatError
+from tests.bte import sealed, section
 from tests.format.programs import with_some_vectors
 from tests.kernels.programs import CASES, Case, ConvShape, conv_case
 
-HEADER = 192
-SECTION_TABLE = 56
-SECTIONS = 8
-CONSTANTS, VECTORS = 6, 7
 META_RULE = re.compile("META|the contract says|in the contract")
 #: What is added to a 32-bit word, and what it becomes.
 DELTAS = (1, 2**32 - 1, 64, 2**32 - 64, 2**31)
@@ -50,20 +47,13 @@ def cases(seed: int) -> dict[str, Case]:
     return found
 
 
-def mended(data: bytearray) -> bytes:
-    """Return the file with the checksum that its bytes give."""
-    struct.pack_into("<I", data, 12, zlib.crc32(data[16:]))
-    return bytes(data)
-
-
 def words(data: bytes) -> Iterator[int]:
     """Yield the place of every 32-bit word but those of META, NAMES and the checksum."""
-    table = struct.unpack_from(f"<{2 * SECTIONS}Q", data, SECTION_TABLE)
-    yield from (at for at in range(0, HEADER, 4) if at != 12)
-    for section in range(2, SECTIONS):
-        start, length = table[2 * section : 2 * section + 2]
+    yield from (at for at in range(0, HEADER_BYTES, 4) if at != CRC_AT)
+    for name in SECTIONS[2:]:
+        start, length = section(data, name)
         last = start + length // 4 * 4
-        if section in (CONSTANTS, VECTORS):  # the first of them are enough
+        if name in ("CONSTANTS", "VECTORS"):  # the first of them are enough
             last = min(last, start + 256)
         yield from range(start, last, 4)
 
@@ -86,7 +76,7 @@ def changed(data: bytes, *changes: tuple[int, int]) -> bytes:
     made = bytearray(data)
     for at, value in changes:
         struct.pack_into("<I", made, at, value)
-    return mended(made)
+    return sealed(made)
 
 
 def _word(data: bytes, at: int) -> int:
@@ -101,7 +91,7 @@ def cut(data: bytes) -> Iterator[bytes]:
         if length >= 24:
             made = bytearray(part)
             struct.pack_into("<Q", made, 16, length)
-            yield mended(made)
+            yield sealed(made)
 
 
 def judge_python(data: bytes) -> str:

@@ -5,39 +5,27 @@ python -m tests.kernels.seeds build/fuzz/corpus
 
 from __future__ import annotations
 
-import struct
 import sys
 from pathlib import Path
 
 import numpy as np
 
 from bittrue.compiler.fileformat import to_bytes
-from tests.kernels.hostile import SECTION_TABLE, SECTIONS, cases, mended
+from tests.bte import with_meta
+from tests.kernels.hostile import cases
 
 #: Bytes with which `interface_fuzzer` chooses its arguments.
 CHOICES = 32
-ALIGNMENT = 64
-TABLE = f"<{2 * SECTIONS}Q"
 SEEDS = 3
 
 
-def without_meta(data: bytes) -> bytes:
-    """Return the file with META `{}`, which the engine never reads: a fuzzer's bytes are dear."""
-    table = list(struct.unpack_from(TABLE, data, SECTION_TABLE))
-    start, rest = table[0], table[2]
-    shift = rest - start - ALIGNMENT
-    table[1] = 2
-    table[2::2] = [at - shift for at in table[2::2]]
-    made = bytearray(data[:start] + b"{}".ljust(ALIGNMENT, b"\0") + data[rest:])
-    struct.pack_into(TABLE, made, SECTION_TABLE, *table)
-    struct.pack_into("<Q", made, 16, len(made))
-    return mended(made)
-
-
 def seeds() -> dict[str, bytes]:
-    """Return a file for each program of `hostile.cases`, some times over."""
+    """Return a file for each program of `hostile.cases`, some times over.
+
+    META is `{}`: the engine never reads it, and a fuzzer's bytes are dear.
+    """
     return {
-        f"{name.replace(' ', '_')}_{seed}": without_meta(to_bytes(case.program))
+        f"{name.replace(' ', '_')}_{seed}": with_meta(to_bytes(case.program), b"{}")
         for seed in range(SEEDS)
         for name, case in cases(seed).items()
     }

@@ -161,6 +161,11 @@ def expected(quantized: QuantizedGraph, codes: Mapping[str, np.ndarray]) -> dict
     return stored
 
 
+def kinds(program: Program) -> list[str]:
+    """Return the kind of each instruction."""
+    return [step.kind for step in program.instructions]
+
+
 def run(program: Program, codes: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return every value of the graph that the program holds, in logical order, as stored."""
     wanted = [index for index in program.computed if program.tensors[index].perm]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import struct
-import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -16,7 +14,7 @@ import pytest
 
 from bittrue import chain
 from bittrue.cli.main import run_command
-from bittrue.compiler.fileformat import SECTION_TABLE_AT, SECTIONS, from_bytes, to_bytes
+from bittrue.compiler.fileformat import from_bytes, to_bytes
 from bittrue.compiler.program import Program, Tensor, Vector, Vectors
 from bittrue.compiler.vectors import (
     input_ranges,
@@ -30,6 +28,7 @@ from bittrue.engines.conformance import verify, with_vectors
 from bittrue.engines.emulate import Emulator
 from bittrue.engines.native_library import available_isas
 from bittrue.errors import UsageError
+from tests.bte import sealed, section
 from tests.format.programs import Builder, small_program
 from tests.run_program import aarch64_program, call
 from tests.unit.networks import tiny
@@ -54,15 +53,6 @@ def run(capfd: pytest.CaptureFixture[str]) -> Run:
         return run_command(line.split()), *capfd.readouterr()
 
     return call
-
-
-def sealed(data: bytes | bytearray) -> bytes:
-    return bytes(data[:12]) + struct.pack("<I", zlib.crc32(data[16:])) + bytes(data[16:])
-
-
-def start_of(data: bytes, section: str) -> int:
-    at = SECTION_TABLE_AT + 16 * SECTIONS.index(section)
-    return int(struct.unpack_from("<Q", data, at)[0])
 
 
 # --- the recipe ----------------------------------------------------------------------------------
@@ -255,7 +245,7 @@ def with_a_changed_hash(tensor: int, vector: int) -> bytes:
     hashed = program.computed
     row = row_at(len(program.inputs), len(hashed), vector)
     data = bytearray(TINY)
-    data[start_of(TINY, "VECTORS") + row + 16 + 32 * hashed.index(tensor) + 31] ^= 1
+    data[section(TINY, "VECTORS")[0] + row + 16 + 32 * hashed.index(tensor) + 31] ^= 1
     return sealed(data)
 
 
@@ -265,13 +255,13 @@ def with_a_changed_weight() -> bytes:
     step = next(row for row in program.instructions if row.kind == "CONV")
     weight = program.tensors[step.inputs[1]]
     data = bytearray(TINY)
-    data[start_of(TINY, "CONSTANTS") + program.buffers[weight.buffer].offset + 13] ^= 0x80
+    data[section(TINY, "CONSTANTS")[0] + program.buffers[weight.buffer].offset + 13] ^= 0x80
     return sealed(data)
 
 
 def with_another_seed() -> bytes:
     data = bytearray(TINY)
-    data[start_of(TINY, "VECTORS") + row_at(1, 0, 0) + 8] ^= 2
+    data[section(TINY, "VECTORS")[0] + row_at(1, 0, 0) + 8] ^= 2
     return sealed(data)
 
 

@@ -21,6 +21,7 @@ from bittrue.errors import UnsupportedError
 from bittrue.graph.model import Graph
 from bittrue.passes.pipeline import optimize
 from bittrue.quant.model import QuantizedGraph
+from tests.unit.lowering import kinds
 from tests.unit.onnx_models import N, floats, imported, model
 
 Inputs = Mapping[str, np.ndarray]
@@ -57,10 +58,6 @@ def assert_near(data: bytes, inputs: Inputs, *, rtol: float = 2e-6, atol: float 
         want = expected[row.name]
         np.testing.assert_allclose(found, want.astype(found.dtype), rtol=rtol, atol=atol)
     return program
-
-
-def kinds(program: Program) -> list[str]:
-    return [step.kind for step in program.instructions]
 
 
 X = {"x": floats(2, 3, 5) * 3}

@@ -7,14 +7,10 @@ import pytest
 
 from bittrue.compiler.lower import compile_graph
 from bittrue.errors import UnsupportedError
-from tests.unit.lowering import Net, assert_exact, qp
+from tests.unit.lowering import Net, assert_exact, kinds, qp
 
 INF = float("inf")
 ONE = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1)}
-
-
-def kinds(program: object) -> list[str]:
-    return [step.kind for step in program.instructions]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("op", ["Add", "Sub", "Mul"])

@@ -5,14 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.unit.lowering import Net, assert_exact, qp
+from tests.unit.lowering import Net, assert_exact, kinds, qp
 
 TRUTH = qp(1.0, 0)
 COMPARISONS = ["Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual"]
-
-
-def kinds(program: object) -> list[str]:
-    return [step.kind for step in program.instructions]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("op", COMPARISONS)

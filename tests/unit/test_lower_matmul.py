@@ -7,11 +7,7 @@ import pytest
 
 from bittrue.compiler.lower import compile_graph
 from bittrue.errors import UnsupportedError
-from tests.unit.lowering import Net, assert_exact, qp
-
-
-def kinds(program: object) -> list[str]:
-    return [step.kind for step in program.instructions]  # type: ignore[attr-defined]
+from tests.unit.lowering import Net, assert_exact, kinds, qp
 
 
 @pytest.mark.parametrize("floating", [False, True])

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from bittrue.compiler.program import Instruction, Program
 from bittrue.contract.tensor import Contract, contract_from_json, contract_to_json
 from bittrue.errors import FormatError, InternalError
+from bittrue.json_values import as_list, as_object, as_text, as_whole
 
 _KEYS = ("name", "contract", "tensors", "instructions", "preprocess", "provenance")
-_LIMIT_TEXT = 2**16
+_TEXT_MAX = 2**16
 _AGAIN = "compile the network again"
 
 
@@ -100,31 +101,30 @@ def _refuse(word: str) -> float:
 
 
 def _read(data: object, tensors: int, instructions: int) -> Meta:
-    whole = _object(data, "META", _KEYS)
-    contract = _object(whole["contract"], "contract", ("inputs", "outputs"))
-    for row in (*_list(contract["inputs"], "inputs"), *_list(contract["outputs"], "outputs")):
+    whole = _fields(data, "META", _KEYS)
+    contract = _fields(whole["contract"], "contract", ("inputs", "outputs"))
+    for row in (*as_list(contract["inputs"], "inputs"), *as_list(contract["outputs"], "outputs")):
         _contract_row(row)
-    preprocess = _object(whole["preprocess"], "preprocess")
+    preprocess = as_object(whole["preprocess"], "preprocess")
     steps = _counted(whole["instructions"], "instructions", instructions)
     return Meta(
         _text(whole["name"], "name"),
         contract_from_json(contract),
         tuple(_tensor(row) for row in _counted(whole["tensors"], "tensors", tensors)),
         tuple(_instruction(row) for row in steps),
-        {name: _object(row, f"preprocess of {name!r}") for name, row in preprocess.items()},
-        _object(whole["provenance"], "provenance"),
+        {name: as_object(row, f"preprocess of {name!r}") for name, row in preprocess.items()},
+        as_object(whole["provenance"], "provenance"),
     )
 
 
 def _contract_row(row: object) -> None:
     """Check the types that `contract_from_json` leaves to its caller."""
-    fields = _object(row, "contract of a tensor")
+    fields = as_object(row, "contract of a tensor")
     for name in ("name", "dtype", "layout", "colour", "holds"):
         _text(fields[name], name)
-    if type(fields["zero_point"]) is not int:
-        raise ValueError(f"zero_point {fields['zero_point']!r} is no whole number")
+    as_whole(fields["zero_point"], "zero_point")
     limits = fields["value_range"]
-    numbers = _list(limits, "value_range") if limits is not None else []
+    numbers = as_list(limits, "value_range") if limits is not None else []
     if fields["scale"] is not None:
         numbers = [*numbers, fields["scale"]]
     for number in numbers:
@@ -132,52 +132,43 @@ def _contract_row(row: object) -> None:
 
 
 def _tensor(row: object) -> TensorMeta:
-    fields = _object(row, "tensor", ("perm", "origin", "scale"))
-    perm = _list(fields["perm"], "perm")
-    if not all(type(axis) is int for axis in perm):
-        raise ValueError(f"perm {perm!r} holds something that is no axis")
+    fields = _fields(row, "tensor", ("perm", "origin", "scale"))
     return TensorMeta(
-        tuple(axis for axis in perm if isinstance(axis, int)),
+        tuple(as_whole(axis, "perm") for axis in as_list(fields["perm"], "perm")),
         _texts(fields["origin"]),
-        tuple(_number(scale) for scale in _list(fields["scale"], "scale")),
+        tuple(_number(scale) for scale in as_list(fields["scale"], "scale")),
     )
 
 
 def _instruction(row: object) -> InstructionMeta:
-    fields = _object(row, "instruction", ("name", "origin"))
+    fields = _fields(row, "instruction", ("name", "origin"))
     return InstructionMeta(_text(fields["name"], "name"), _texts(fields["origin"]))
 
 
-def _object(data: object, what: str, keys: tuple[str, ...] = ()) -> dict[str, object]:
-    if not isinstance(data, dict):
-        raise ValueError(f"{what} is no object")
-    if keys and set(data) != set(keys):
-        raise ValueError(f"{what} has the keys {sorted(data)}, not {sorted(keys)}")
-    return data
-
-
-def _list(data: object, what: str) -> list[object]:
-    if not isinstance(data, list):
-        raise ValueError(f"{what} is no list")
-    return data
+def _fields(data: object, what: str, keys: tuple[str, ...]) -> dict[str, object]:
+    found = as_object(data, what)
+    if set(found) != set(keys):
+        raise ValueError(f"{what} has the keys {sorted(found)}, not {sorted(keys)}")
+    return found
 
 
 def _counted(data: object, what: str, count: int) -> list[object]:
-    found = _list(data, what)
+    found = as_list(data, what)
     if len(found) != count:
         raise ValueError(f"{what} has {len(found)} entries, the header says {count}")
     return found
 
 
 def _text(data: object, what: str) -> str:
-    if not isinstance(data, str) or len(data) > _LIMIT_TEXT:
-        raise ValueError(f"{what} is no text of at most {_LIMIT_TEXT} characters")
-    data.encode()  # Lone surrogates have no UTF-8 and could not be written again.
-    return data
+    text = as_text(data, what)
+    if len(text) > _TEXT_MAX:
+        raise ValueError(f"{what} has {len(text)} characters, at most {_TEXT_MAX}")
+    text.encode()  # Lone surrogates have no UTF-8 and could not be written again.
+    return text
 
 
 def _texts(data: object) -> tuple[str, ...]:
-    return tuple(_text(item, "origin") for item in _list(data, "origin"))
+    return tuple(_text(item, "origin") for item in as_list(data, "origin"))
 
 
 def _number(data: object) -> float:

@@ -178,6 +178,10 @@ def _conv(view: Step) -> Iterator[str]:
     yield from _window(view, (kernel_h, kernel_w))
     yield from _classes(view, (rows, cols))
     yield from _first(_has_shape(view, "multiplier", (outputs,)), _finite(view, "multiplier"))
+    yield from _no_range_of_floats(view)
+
+
+def _no_range_of_floats(view: Step) -> Iterator[str]:
     codes = [view.params[name] for name in ("zero_point", "lo", "hi")]
     if view.tensors["y"].dtype == "float32" and any(codes):
         yield f"zero_point, lo, hi are {codes}, not 0, of a float32 output"
@@ -361,9 +365,7 @@ def _matmul(view: Step) -> Iterator[str]:
     yield from _has_shape(view, "y", (*y[:-2], a[-2], b[-2]))
     yield from _broadcast_axes(view, ("a", "b"), -2)
     yield from _scales(view, "multiplier")
-    codes = [view.params[name] for name in ("zero_point", "lo", "hi")]
-    if view.tensors["y"].dtype == "float32" and any(codes):
-        yield f"zero_point, lo, hi are {codes}, not 0, of a float32 output"
+    yield from _no_range_of_floats(view)
 
 
 def _resize_linear(view: Step) -> Iterator[str]:

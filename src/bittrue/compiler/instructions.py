@@ -1,6 +1,8 @@
 """The instruction set of a .bte program: one table that the compiler, emulator and engine share.
 
-The engine repeats it in native/instructions.inc; a contract test compares the two row by row.
+A new kind is a row here and in native/instructions.inc, its rules (instruction_rules.py), its
+emulation (engines/emulate.py) and a scalar kernel (native/kernels.inc). Contract tests name what
+is missing, and compare the two tables row by row.
 Physical shapes: pictures are [N, H, W, C]. `K` is 1 or C. Every parameter is one int32.
 """
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from bittrue.arith import QParams
 from bittrue.contract.tensor import Contract
 from bittrue.dtypes import nbytes
 
@@ -72,6 +73,16 @@ class Tensor:
     def nbytes(self) -> int:
         """Bytes of the tensor, and of its buffer."""
         return nbytes(self.dtype, self.shape)
+
+    @property
+    def qparams(self) -> QParams | None:
+        """What its codes stand for; None for floats and for plain integers.
+
+        Several scales are those of channels: logical axis 1, wherever that lies in memory.
+        """
+        if not self.scale or self.dtype != "uint8":
+            return None
+        return QParams(np.asarray(self.scale, np.float32), self.zero_point)
 
     @property
     def logical_shape(self) -> tuple[int, ...]:

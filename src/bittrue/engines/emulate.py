@@ -22,7 +22,8 @@ from bittrue.compiler.instructions import (
     UNARY_FUNCTIONS,
 )
 from bittrue.compiler.program import Instruction, Program
-from bittrue.errors import DataError, InternalError
+from bittrue.engines.runner import check_arrays
+from bittrue.errors import InternalError
 
 Array = np.ndarray
 
@@ -87,24 +88,13 @@ class Emulator:
     def _memory(self, inputs: Sequence[Array]) -> list[Array]:
         """Return the bytes of every buffer, with the inputs and constants filled in."""
         program = self.program
-        if len(inputs) != len(program.inputs):
-            raise DataError(
-                f"{len(inputs)} arrays were given for {len(program.inputs)} inputs",
-                where=program.name,
-                hint="give one array an input, in the contract's order",
-            )
+        rows = [program.tensors[index] for index in program.inputs]
+        check_arrays(rows, inputs, program.name)
         memory = [
             program.constants[index] if row.constant else np.zeros(row.nbytes, np.uint8)
             for index, row in enumerate(program.buffers)
         ]
-        for index, array in zip(program.inputs, inputs, strict=True):
-            row = program.tensors[index]
-            if array.dtype.name != row.dtype or array.shape != row.shape:
-                raise DataError(
-                    f"got {array.dtype.name} {array.shape}, need {row.dtype} {row.shape}",
-                    where=f"input '{row.name}'",
-                    hint="see `bittrue check` for what the buffer should be",
-                )
+        for row, array in zip(rows, inputs, strict=True):
             memory[row.buffer][:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
         return memory
 

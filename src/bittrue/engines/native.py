@@ -36,6 +36,7 @@ from bittrue.engines.native_library import (
     kernel_rows,
     load,
 )
+from bittrue.engines.runner import check_arrays
 from bittrue.errors import DataError, DeviceError, FormatError, InternalError, UsageError
 
 
@@ -172,7 +173,8 @@ class Engine:
             DataError: if an input has another dtype or shape, or a tap's index is none.
             UsageError: if the engine is closed, or was opened before this process was forked.
         """
-        arrays = self._check_inputs(inputs)
+        check_arrays([self.tensors[index] for index in self.inputs], inputs)
+        arrays = [np.ascontiguousarray(array) for array in inputs]
         wanted = list(dict.fromkeys(taps))
         if any(not 0 <= index < len(self.tensors) for index in wanted):
             raise DataError(f"taps {wanted} are not all 0 to {len(self.tensors) - 1}", where="taps")
@@ -201,22 +203,6 @@ class Engine:
         if code != OK:
             _raise(error)
         return outputs, tapped
-
-    def _check_inputs(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        if len(inputs) != len(self.inputs):
-            raise DataError(
-                f"{len(inputs)} arrays were given for {len(self.inputs)} inputs",
-                hint="give one array an input, in the contract's order",
-            )
-        for index, array in zip(self.inputs, inputs, strict=True):
-            row = self.tensors[index]
-            if array.dtype.name != row.dtype or array.shape != row.shape:
-                raise DataError(
-                    f"got {array.dtype.name} {array.shape}, need {row.dtype} {row.shape}",
-                    where=f"input '{row.name}'",
-                    hint="see `bittrue check` for what the buffer should be",
-                )
-        return [np.ascontiguousarray(array) for array in inputs]
 
     def _empty(self, index: int) -> np.ndarray:
         return np.empty(self.tensors[index].shape, self.tensors[index].dtype)

@@ -86,11 +86,7 @@ class ProgramRunner:
 
 def _value(row: Tensor, array: np.ndarray, codes: bool) -> np.ndarray:
     """Return a tensor in logical order, as codes or as real values."""
-    logical = row.to_logical(array)
-    if codes or not row.scale or row.dtype != "uint8":
-        return np.ascontiguousarray(logical)
-    scale = np.asarray(row.scale, np.float32)
-    if scale.size > 1:
-        # Channels are logical axis 1, wherever they lie in memory.
-        scale = scale.reshape([-1 if axis == 1 else 1 for axis in range(logical.ndim)])
-    return arith.dequantize(np.ascontiguousarray(logical), scale, row.zero_point)
+    logical, held = np.ascontiguousarray(row.to_logical(array)), row.qparams
+    if codes or held is None:
+        return logical
+    return arith.dequantize(logical, held.along(logical.ndim), held.zero_point)

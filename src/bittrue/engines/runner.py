@@ -82,6 +82,48 @@ def check_inputs(contract: Contract, inputs: Mapping[str, np.ndarray]) -> None:
         raise DataError("; ".join(problems), hint=f"the network takes {takes}")
 
 
+class Typed(Protocol):
+    """What an array must be: a tensor of a program, as the compiler or the engine describes it."""
+
+    @property
+    def name(self) -> str:
+        """The tensor's name."""
+
+    @property
+    def dtype(self) -> str:
+        """The type of its elements."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its physical shape."""
+
+
+def check_arrays(rows: Sequence[Typed], arrays: Sequence[np.ndarray], where: str = "") -> None:
+    """Refuse arrays that are not exactly the inputs of a program, in its order.
+
+    Args:
+        rows: The input tensors.
+        arrays: Given for them.
+        where: The program, for messages.
+
+    Raises:
+        DataError: if there are more or fewer, or one is of another dtype or shape.
+    """
+    if len(arrays) != len(rows):
+        raise DataError(
+            f"{len(arrays)} arrays were given for {len(rows)} inputs",
+            where=where,
+            hint="give one array an input, in the contract's order",
+        )
+    for row, array in zip(rows, arrays, strict=True):
+        if array.dtype.name != row.dtype or array.shape != row.shape:
+            raise DataError(
+                f"got {array.dtype.name} {array.shape}, need {row.dtype} {row.shape}",
+                where=f"input '{row.name}'",
+                hint="see `bittrue check` for what the buffer should be",
+            )
+
+
 def check_taps(taps: Sequence[str], known: Mapping[str, object]) -> None:
     """Refuse taps that are no values of the network.
 
