@@ -15,7 +15,7 @@ from bittrue.engines.float_ import FloatRunner, OnnxRunner
 from bittrue.engines.runner import contract_of
 from bittrue.errors import ModelError, UnsupportedError, UsageError
 from bittrue.graph.verify import verify
-from bittrue.importers import onnx_build
+from bittrue.importers import onnx_step
 from bittrue.importers.onnx import import_onnx
 from bittrue.importers.onnx_file import OPSET_MAX, OPSET_MIN
 from bittrue.importers.onnx_ops import ONNX_OPS, REFUSED
@@ -256,7 +256,7 @@ def test_many_large_constants_are_refused_before_they_fill_the_memory(
     nodes += [N("Sum", ["x", "c0", "c1", "c2"], ["y"])]
     data = model(nodes, s=np.array([8, 8]))
     assert ops(imported(data)) == ["Add"] * 3
-    monkeypatch.setattr(onnx_build, "TENSOR_BYTES_MAX", 3 * 8 * 8 * 4 - 1)
+    monkeypatch.setattr(onnx_step, "TENSOR_BYTES_MAX", 3 * 8 * 8 * 4 - 1)
     with pytest.raises(ModelError, match="computed so far"):
         import_onnx(data)
 

@@ -12,7 +12,7 @@ from bittrue.importers.onnx_source import SourceNode
 
 #: Operators that sum products with their constants: one infinity spoils every result. Elsewhere
 #: infinities are legal, as in masks and in pads before a maximum.
-WEIGHTED = frozenset(("Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization"))
+SUMMING = frozenset(("Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization"))
 #: Operators of which an attribute may be infinite: no bound, and what a maximum never takes.
 UNBOUNDED = frozenset(("Clip", "Pad"))
 
@@ -30,7 +30,7 @@ def check_attrs(node: SourceNode) -> None:
             if math.isnan(number) or node.op not in UNBOUNDED:
                 raise ModelError(
                     f"attribute {name!r} is {'NaN' if math.isnan(number) else number}",
-                    where=f"{node.op} '{node.name}'",
+                    where=node.label,
                     hint="the file is damaged; export the network again",
                 )
 
@@ -48,7 +48,7 @@ def check_constants(graph: Graph) -> None:
     for node in graph.nodes:
         for name in node.inputs:
             fault = known.get(name, "")
-            if not fault or (fault != "NaN" and node.op not in WEIGHTED):
+            if not fault or (fault != "NaN" and node.op not in SUMMING):
                 continue
             raise ModelError(
                 f"constant {name!r} of shape {list(graph.constants[name].shape)} holds {fault}",
