@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -459,16 +458,6 @@ def test_batch_norm_and_dropout_in_training_are_not_handled() -> None:
 def test_shapes_that_do_not_fit_name_the_node() -> None:
     with pytest.raises(ModelError, match="Conv 'bad'"):
         import_onnx(model([N("Conv", ["x", "w"], ["y"], name="bad")], w=floats(4, 5, 3, 3)))
-
-
-def test_local_functions_are_put_in_place() -> None:
-    function = helper.make_function(
-        "mine", "twice", ["a"], ["b"], [N("Add", ["a", "a"], ["b"])], [helper.make_opsetid("", 13)]
-    )
-    proto = onnx.load_model_from_string(model([N("twice", ["x"], ["y"], domain="mine")]))
-    proto.functions.append(function)
-    proto.opset_import.append(helper.make_opsetid("mine", 1))
-    assert ops(imported(proto.SerializeToString())) == ["Add"]
 
 
 # --- real networks ---------------------------------------------------------------------------
