@@ -20,7 +20,8 @@ from show import WEIGHTS, overlay
 import bittrue
 from bittrue.contract.preprocess import raw_pixels
 from bittrue.engines.torch_ import TorchRunner
-from bittrue.fetch import ITEMS, fetch
+from bittrue.fetch import fetch
+from bittrue.fetch_items import ITEMS
 from bittrue.files import write_atomically
 from bittrue.importers.torch import load_network
 from bittrue.parity.compare import Comparison, Side

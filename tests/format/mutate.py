@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 import random
 import resource
 import struct
@@ -425,10 +426,32 @@ def _weights() -> bytes:
     return out.getvalue()
 
 
+def _safetensors() -> bytes:
+    from safetensors.numpy import save
+
+    return bytes(save({"a.weight": np.arange(6.0).reshape(2, 3), "a.bias": np.zeros(2)}))
+
+
 def _read_weights(path: Path) -> object:
     from bittrue.importers.torch_weights import load_weights
 
     return load_weights(path)
+
+
+# --- files of other tools ------------------------------------------------------------------------
+
+
+def _foreign_zip() -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("m/data.pkl", pickle.dumps({"w": list(range(100))}))
+        archive.writestr("m/version", "3")
+    return out.getvalue()
+
+
+def change_foreign_zip(data: bytes, rng: Rng) -> bytes:
+    """Change the directory of a zip, or its packed members."""
+    return rng.choice((change_zip, change_bytes))(data, rng)
 
 
 RAW = {"images": Preprocess(size=(16, 16))}
@@ -451,6 +474,8 @@ KINDS: dict[str, Kind] = {
     "toml": Kind(".toml", TOML.encode, change_toml, load_preprocess),
     "torch": Kind(".pt", _weights, change_bytes, _read_weights),
     "torch zip": Kind(".pt", _weights, change_zip, _read_weights),
+    "safetensors": Kind(".safetensors", _safetensors, change_safetensors, _read_weights),
+    "foreign zip": Kind(".zip", _foreign_zip, change_foreign_zip, import_onnx),
     **{
         name: Kind(f".{name}", _picture(name.upper()), change_bytes, _read_input)
         for name in ("png", "jpeg", "bmp", "gif", "tiff", "webp")

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from bittrue import fetch as module
+from bittrue.archive import sha256
 from bittrue.errors import DataError
-from bittrue.fetch import ITEMS, TOOLS, Item, Package, fetch
+from bittrue.fetch import TOOLS, fetch
+from bittrue.fetch_items import ITEMS, Item, Package
 
 DATA = b"a network"
 
@@ -25,9 +27,9 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     made = tmp_path / "thing-1-py3-none-any.whl"
     with zipfile.ZipFile(made, "w") as archive:
         archive.writestr("thing/net.onnx", DATA)
-    package = Package("thing", "1", module._digest(made.read_bytes()))
+    package = Package("thing", "1", sha256(made.read_bytes()))
     monkeypatch.setattr(
-        module, "ITEMS", {"net.onnx": Item(package, "thing/net.onnx", module._digest(DATA))}
+        module, "ITEMS", {"net.onnx": Item(package, "thing/net.onnx", sha256(DATA))}
     )
 
     def download(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
@@ -97,9 +99,9 @@ def pin_tar(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, member: tarfile.Tar
     data = tar_of(member)
     monkeypatch.setenv("BITTRUE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(module.shutil, "which", lambda name: f"/bin/{name}")
-    package = Package("thing", "1", module._digest(data), tool="npm")
+    package = Package("thing", "1", sha256(data), tool="npm")
     monkeypatch.setattr(
-        module, "ITEMS", {"net.onnx": Item(package, "package/net.onnx", module._digest(DATA))}
+        module, "ITEMS", {"net.onnx": Item(package, "package/net.onnx", sha256(DATA))}
     )
 
     def pack(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:

@@ -22,7 +22,7 @@ from bittrue.errors import DataError, Error, FormatError, UnsupportedError, Usag
 from bittrue.fetch import fetch
 from bittrue.importers.onnx import import_onnx
 from bittrue.importers.readers import READERS
-from bittrue.importers.recognise import recognise
+from bittrue.importers.recognise import KINDS, recognise
 from bittrue.stages import open_subject
 
 
@@ -205,6 +205,10 @@ def test_no_onnx_network_is_taken_for_something_else(tmp_path: Path) -> None:
     assert chain.import_model(path).native.nodes
     for data, _, _ in FILES.values():
         assert recognise(data).name not in READERS
+
+
+def test_every_reader_is_of_a_kind_that_can_be_recognised() -> None:
+    assert set(READERS) - {"factory"} <= {row.name for row in KINDS}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -15,7 +14,7 @@ from bittrue.engines.float_ import FloatRunner, OnnxRunner
 from bittrue.engines.runner import contract_of
 from bittrue.errors import ModelError, UnsupportedError, UsageError
 from bittrue.graph.verify import verify
-from bittrue.importers import onnx_build
+from bittrue.importers import onnx_step
 from bittrue.importers.onnx import import_onnx
 from bittrue.importers.onnx_file import OPSET_MAX, OPSET_MIN
 from bittrue.importers.onnx_ops import ONNX_OPS, REFUSED
@@ -256,7 +255,7 @@ def test_many_large_constants_are_refused_before_they_fill_the_memory(
     nodes += [N("Sum", ["x", "c0", "c1", "c2"], ["y"])]
     data = model(nodes, s=np.array([8, 8]))
     assert ops(imported(data)) == ["Add"] * 3
-    monkeypatch.setattr(onnx_build, "TENSOR_BYTES_MAX", 3 * 8 * 8 * 4 - 1)
+    monkeypatch.setattr(onnx_step, "TENSOR_BYTES_MAX", 3 * 8 * 8 * 4 - 1)
     with pytest.raises(ModelError, match="computed so far"):
         import_onnx(data)
 
@@ -459,16 +458,6 @@ def test_batch_norm_and_dropout_in_training_are_not_handled() -> None:
 def test_shapes_that_do_not_fit_name_the_node() -> None:
     with pytest.raises(ModelError, match="Conv 'bad'"):
         import_onnx(model([N("Conv", ["x", "w"], ["y"], name="bad")], w=floats(4, 5, 3, 3)))
-
-
-def test_local_functions_are_put_in_place() -> None:
-    function = helper.make_function(
-        "mine", "twice", ["a"], ["b"], [N("Add", ["a", "a"], ["b"])], [helper.make_opsetid("", 13)]
-    )
-    proto = onnx.load_model_from_string(model([N("twice", ["x"], ["y"], domain="mine")]))
-    proto.functions.append(function)
-    proto.opset_import.append(helper.make_opsetid("mine", 1))
-    assert ops(imported(proto.SerializeToString())) == ["Add"]
 
 
 # --- real networks ---------------------------------------------------------------------------

@@ -48,14 +48,7 @@ with tarfile.open(fileobj=TARRED, mode="w") as _tar:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"", "empty"),
-        (b"my network is attached\n", "a text file"),
-        (b"# my network\nimport torch\n", "a Python file"),
-        (b"<!DOCTYPE html><html><body>404</body></html>", "a web page"),
-        (b"version https://git-lfs.github.com/spec/v1\noid", "a Git LFS pointer"),
         (b"BITTRUE\0" + bytes(300), "bittrue executable"),
-        (b"\x1c\0\0\0TFL3" + bytes(50), "TensorFlow Lite"),
-        (b"\x89HDF\r\n\x1a\n", "HDF5"),
         (b"\x89PNG\r\n\x1a\n" + bytes(50), "a picture"),
         (TARRED.getvalue(), "a tar archive"),
         (zipped(("archive/data.pkl", weights_pickle()), ("archive/data/0", b"")), "state dict"),
@@ -64,7 +57,6 @@ with tarfile.open(fileobj=TARRED, mode="w") as _tar:
         (zipped(("m/data.pkl", b""), ("m/code/net.py", b"")), "TorchScript"),
         (zipped(("m/data.pkl", b""), ("m/constants.pkl", b"")), "TorchScript"),
         (zipped(("manifest.json", b"{}")), "manifest"),
-        (zipped(("a.onnx", b""), ("b.txt", b"")), "zip archive of 2 files"),
         (b"PK\x03\x04" + bytes(40), "damaged zip"),
         (b"\x00\x01\x02\x03\xff\xfe" * 20, "cut short or damaged"),
         (bytes(64), "cut short or damaged"),
@@ -75,7 +67,7 @@ def test_what_is_no_onnx_model_is_named(data: bytes, words: str) -> None:
     with pytest.raises(FormatError) as error:
         import_onnx(data)
     assert words in error.value.message
-    assert error.value.hint or "empty" in words
+    assert error.value.hint
 
 
 def test_a_state_dict_says_what_to_pass() -> None:

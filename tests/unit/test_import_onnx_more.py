@@ -63,92 +63,6 @@ def test_an_equation_that_does_not_fit_names_the_node(equation: str) -> None:
         import_onnx(model([N("Einsum", ["x"], ["y"], equation=equation)]))
 
 
-def forms() -> dict[str, tuple[list[onnx.NodeProto], int, dict[str, object]]]:
-    """Computed parameters, old opsets and what the node cases do not have."""
-    span = [N("ReduceMax", ["x"], ["hi"], keepdims=0), N("Neg", ["hi"], ["lo"])]
-    half = [*span, N("Mul", ["hi", "h"], ["m"]), N("Clip", ["x", "", "m"], ["y"])]
-    cut = [N("Abs", ["x"], ["a"]), N("Slice", ["a", "s", "e"], ["u"])]
-    index = [N("ArgMax", ["x"], ["i"], axis=3, keepdims=1)]
-    pool: dict[str, object] = {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 1, 1]}
-    return {
-        "clip_computed": (half, 13, {"h": np.float32(0.5)}),
-        "slice_assigned": (
-            [*cut, N("Reshape", ["u", "t"], ["v"]), N("ScatterND", ["x", "p", "v"], ["y"])],
-            16,
-            {
-                "p": np.array([[0, 1], [0, -3]]),
-                "s": np.array([0, 1]),
-                "e": np.array([1, 3]),
-                "t": np.array([2, 8, 8]),
-            },
-        ),
-        "scatter_at_run_time": (
-            [*cut, N("ScatterElements", ["x", "q", "u"], ["y"], axis=2, reduction="add")],
-            16,
-            {"q": np.full((1, 3, 1, 8), -1), "s": np.array([0, 0, 7]), "e": np.array([1, 3, 8])},
-        ),
-        "gather_at_run_time": ([*index, N("GatherElements", ["x", "i"], ["y"], axis=3)], 13, {}),
-        "running_sum": (
-            [N("CumSum", ["x", "a"], ["y"], exclusive=1, reverse=1)],
-            14,
-            {"a": np.int64(-2)},
-        ),
-        "lp_pool_3": ([N("LpPool", ["x"], ["y"], p=3, **pool)], 18, {}),
-        "lp_pool_1": ([N("LpPool", ["x"], ["y"], p=1, **pool)], 18, {}),
-        "global_lp_pool": ([N("GlobalLpPool", ["x"], ["y"])], 13, {}),
-        "log_sum_exp": ([N("ReduceLogSumExp", ["x"], ["y"], axes=[1, 3], keepdims=0)], 13, {}),
-        "hard_max_old": ([N("Hardmax", ["x"], ["y"], axis=2)], 11, {}),
-        "layer_norm_statistics": (
-            [
-                N("LayerNormalization", ["x", "g"], ["n", "m", "d"]),
-                N("Add", ["n", "m"], ["s"]),
-                N("Add", ["s", "d"], ["y"]),
-            ],
-            17,
-            {"g": floats(8)},
-        ),
-        "lrn": ([N("LRN", ["x"], ["y"], size=5, alpha=0.1, beta=0.6, bias=1.5)], 13, {}),
-        "batch_norm_7": (
-            [N("BatchNormalization", ["x", "s", "b", "b", "s"], ["y"])],
-            7,
-            {"s": np.float32([1, 2, 3]), "b": floats(3)},
-        ),
-        "upsample_7": ([N("Upsample", ["x"], ["y"], scales=[1.0, 1, 2, 3])], 7, {}),
-        "one_hot": (
-            [
-                N("ArgMax", ["x"], ["i"], axis=1, keepdims=0),
-                N("OneHot", ["i", "n", "o"], ["h"], axis=1),
-                N("Mul", ["x", "h"], ["y"]),
-            ],
-            13,
-            {"n": np.int64(3), "o": np.float32([0, 2])},
-        ),
-        "trilu": ([N("Trilu", ["x", "k"], ["y"], upper=0)], 14, {"k": np.int64(-1)}),
-        "xor": (
-            [
-                N("Greater", ["x", "z"], ["p"]),
-                N("Less", ["x", "h"], ["q"]),
-                N("Xor", ["p", "q"], ["r"]),
-                N("Where", ["r", "x", "z"], ["y"]),
-            ],
-            13,
-            {"z": np.float32(0), "h": np.float32(0.5)},
-        ),
-        "grown_output": (
-            [N("ConvTranspose", ["x", "w"], ["y"], strides=[3, 2], output_shape=[25, 18])],
-            13,
-            {"w": floats(3, 2, 3, 3)},
-        ),
-    }
-
-
-@pytest.mark.parametrize("name", forms())
-def test_a_form_gives_what_the_file_gives(name: str) -> None:
-    nodes, opset, constants = forms()[name]
-    data = model(nodes, opset=opset, **constants)
-    agrees_with_source(data, imported(data))
-
-
 def test_group_norm_of_opset_18_scales_groups() -> None:
     node = N("GroupNormalization", ["x", "s", "b"], ["y"], num_groups=2)
     data = model(
@@ -297,14 +211,6 @@ def test_a_scalar_input_and_an_optional_input_in_the_middle_are_read() -> None:
     graph = imported(data)
     assert graph.values["y"].shape == ()
     agrees_with_source(data, graph)
-
-
-def test_half_precision_is_read_as_float32() -> None:
-    w = floats(4, 3, 1, 1).astype(np.float16)
-    data = model([N("Conv", ["x", "w"], ["y"])], dtype=TensorProto.FLOAT16, w=w)
-    graph = imported(data)
-    assert {value.dtype for value in graph.values.values()} == {"float32"}
-    assert np.array_equal(graph.constants["w"], w.astype(np.float32))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from bittrue.cli.captions import with_captions
 from bittrue.cli.output import note, progress, say, step
 from bittrue.contract.preprocess import Preprocess, raw_pixels
 from bittrue.errors import DataError, UsageError
-from bittrue.fetch import ITEMS, fetch
+from bittrue.fetch import fetch
+from bittrue.fetch_items import ITEMS
 from bittrue.files import write_atomically
 from bittrue.network import Network
 from bittrue.parity.compare import Comparison

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from bittrue.importers.onnx_build import NotHandledError, Step
+from bittrue.importers.onnx_step import NotHandledError, Step
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ import numpy as np
 
 from bittrue.dtypes import DTYPES
 from bittrue.graph.model import Shape
-from bittrue.importers.onnx_build import NotHandledError, Step
-from bittrue.importers.onnx_move import evaluated
+from bittrue.importers.onnx_inner import evaluated
+from bittrue.importers.onnx_step import NotHandledError, Step
 from bittrue.importers.onnx_tensor import normal_dtype
 
 #: A running sum is a product with a triangle of so many rows at most (64 MiB of ones).
@@ -23,11 +23,6 @@ CUMSUM_MAX = 4096
 ROUNDS_MAX = 64
 #: The operator of each way in which a scatter combines.
 COMBINED = {"none": "", "add": "Add", "mul": "Mul", "max": "Max", "min": "Min"}
-
-
-def _all_constant(step: Step) -> bool:
-    names = [step.x(index) for index in range(len(step.node.inputs))]
-    return all(name in step.builder.constants for name in names if name)
 
 
 def _indices(step: Step, index: int) -> np.ndarray:
@@ -105,7 +100,7 @@ def _as_long(step: Step, x: str) -> str:
 
 def _whole_index(step: Step, index: str, size: int, stride: int) -> str:
     """Return int64 indices along one axis, counted from the front, times the axis' stride."""
-    array = step.builder.constants.get(index)
+    array = step.constant(index)
     if array is not None:
         return step.const(_wrapped(step, array, size) * stride, "index")
     negative = step.emit("Less", [index, step.const(np.zeros((), np.int64), "zero")], {})
@@ -257,12 +252,12 @@ def running_sum(step: Step) -> Sequence[str]:
     shape, x = step.shape(), step.x()
     axis = step.from_front(int(step.array(1, "its axis").reshape(-1)[0]), len(shape))
     size = shape[axis]
-    if _all_constant(step):
+    if step.are_constant(range(len(step.node.inputs))):
         return evaluated(step)
     if size > CUMSUM_MAX:
         raise NotHandledError(f"it sums {size} elements, at most {CUMSUM_MAX} are handled")
     # [k, j]: whether element k is part of the sum at j.
-    ones = np.triu(np.ones((size, size)), int(bool(step.integer("exclusive", 0))))
+    ones = np.triu(np.ones((size, size)), step.flag("exclusive"))
     ones = ones.T if step.integer("reverse", 0) else ones
     order = (*(a for a in range(len(shape)) if a != axis), axis)
     turned = step.emit("Transpose", [x], {"perm": order})

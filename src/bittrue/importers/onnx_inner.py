@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 
 from bittrue.dtypes import DTYPES
-from bittrue.importers.onnx_build import NotHandledError, Step
 from bittrue.importers.onnx_source import SourceNode, Subgraph, read_subgraph
+from bittrue.importers.onnx_step import NotHandledError, Step
 from bittrue.importers.onnx_tensor import as_read
 
 #: Why no operator with a graph inside runs that depends on data.
@@ -19,7 +19,7 @@ CONTROL = "what runs would depend on data; export the network with fixed shapes,
 
 def branch(step: Step) -> Sequence[str]:
     """If with a constant condition: the branch that it chooses."""
-    if step.x() not in step.builder.constants:
+    if not step.are_constant([0]):
         raise NotHandledError(CONTROL)
     chosen = step.array(0, "its condition").reshape(-1)
     if chosen.size != 1:
@@ -33,7 +33,8 @@ def branch(step: Step) -> Sequence[str]:
 
 def function(step: Step) -> Sequence[str]:
     """An operator that ONNX defines by others: the body of its definition."""
-    node = _as_proto(step)
+    outputs = [name if step.wanted(i) else "" for i, name in enumerate(step.node.outputs)]
+    node = _as_proto(step, step.node.inputs, outputs)
     body = _body(step, node)
     nodes = [_with_attrs(inner, node) for inner in body.node]
     rows = [onnx.ValueInfoProto(name=name) for name in body.output]
@@ -43,13 +44,43 @@ def function(step: Step) -> Sequence[str]:
     return _in_place(step, read_subgraph(graph, None), given)
 
 
-def _as_proto(step: Step) -> onnx.NodeProto:
+def evaluated(step: Step) -> Sequence[str]:
+    """An operator that is no part of a Graph, computed by ONNX's reference on constants."""
+    from onnx.reference import ReferenceEvaluator
+
+    given = {
+        f"x{index}": step.array(index, "its input")
+        for index, name in enumerate(step.node.inputs)
+        if name
+    }
+    names = [f"x{index}" if name else "" for index, name in enumerate(step.node.inputs)]
+    results = [f"y{index}" for index in range(len(step.node.outputs))]
+    rows = [
+        onnx.helper.make_tensor_value_info(
+            name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), None
+        )
+        for name, array in given.items()
+    ]
+    outs = [onnx.ValueInfoProto(name=name) for name in results]
+    graph = onnx.helper.make_graph([_as_proto(step, names, results)], "one", rows, outs)
+    opset = onnx.helper.make_opsetid("", step.opset)
+    model = onnx.helper.make_model(graph, opset_imports=[opset])
+    try:
+        computed = ReferenceEvaluator(model).run(None, given)
+    except Exception as why:  # whatever it stumbles over is the file's: nothing here is checked
+        raise step.wrong(f"it cannot be computed: {why}") from why
+    for array in computed:
+        if not isinstance(array, np.ndarray):
+            raise NotHandledError("its result is no tensor")
+    return [step.const(as_read(array), step.node.op) for array in computed]
+
+
+def _as_proto(step: Step, inputs: Sequence[str], outputs: Sequence[str]) -> onnx.NodeProto:
     attrs = {
         key: onnx.numpy_helper.from_array(value) if isinstance(value, np.ndarray) else value
         for key, value in step.node.attrs.items()
     }
-    outputs = [name if step.wanted(i) else "" for i, name in enumerate(step.node.outputs)]
-    return onnx.helper.make_node(step.node.op, step.node.inputs, outputs, **attrs)
+    return onnx.helper.make_node(step.node.op, inputs, outputs, **attrs)
 
 
 def _body(step: Step, node: onnx.NodeProto) -> onnx.FunctionProto:

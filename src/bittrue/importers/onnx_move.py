@@ -9,7 +9,7 @@ import numpy as np
 
 from bittrue.graph.model import Shape
 from bittrue.graph.shape_rules import broadcast
-from bittrue.importers.onnx_build import NotHandledError, Step
+from bittrue.importers.onnx_step import Step
 from bittrue.importers.onnx_tensor import as_read
 
 
@@ -68,9 +68,7 @@ def unsqueeze(step: Step) -> Sequence[str]:
 
 
 def _axes(step: Step) -> tuple[int, ...] | None:
-    if step.opset < 13:
-        return step.integers("axes")
-    return step.whole(1, "its axes") if step.has(1) else None
+    return step.listed("axes", 1, 13)
 
 
 def transpose(step: Step) -> Sequence[str]:
@@ -92,10 +90,7 @@ def split(step: Step) -> Sequence[str]:
     """Split into given or equal parts."""
     shape = step.shape()
     axis, count = step.axis(0, len(shape)), len(step.node.outputs)
-    if step.opset < 13:
-        sizes = step.integers("split")
-    else:
-        sizes = step.whole(1, "its split") if step.has(1) else None
+    sizes = step.listed("split", 1, 13)
     if sizes is None:
         part = -(-shape[axis] // count)
         uneven = step.opset >= 18
@@ -132,13 +127,11 @@ def slice_(step: Step) -> Sequence[str]:
 def _bounds(step: Step, rank: int) -> tuple[tuple[int, ...], ...]:
     if step.opset < 10:
         starts, ends = step.integers("starts") or (), step.integers("ends") or ()
-        axes, steps = step.integers("axes"), None
     else:
         starts, ends = step.whole(1, "its starts"), step.whole(2, "its ends")
-        axes = step.whole(3, "its axes") if step.has(3) else None
-        steps = step.whole(4, "its steps") if step.has(4) else None
+    axes = step.listed("axes", 3, 10)
     axes = tuple(range(len(starts))) if axes is None else axes
-    steps = (1,) * len(starts) if steps is None else steps
+    steps = step.whole(4, "its steps") if step.has(4) else (1,) * len(starts)
     if not len(starts) == len(ends) == len(axes) == len(steps) <= rank:
         raise step.wrong("starts, ends, axes and steps are of unlike length")
     return starts, ends, axes, steps
@@ -236,41 +229,3 @@ def non_zero(step: Step) -> Sequence[str]:
     """NonZero of a constant."""
     array = step.array(0, "its input")
     return [step.const(np.asarray(np.nonzero(np.atleast_1d(array)), np.int64), "NonZero")]
-
-
-def evaluated(step: Step) -> Sequence[str]:
-    """An operator that is no part of a Graph, computed by ONNX's reference on constants."""
-    import onnx
-    from onnx.reference import ReferenceEvaluator
-
-    arrays = [
-        step.array(index, "its input") if name else None
-        for index, name in enumerate(step.node.inputs)
-    ]
-    names = [f"x{index}" if array is not None else "" for index, array in enumerate(arrays)]
-    results = [f"y{index}" for index in range(len(step.node.outputs))]
-    attrs = {
-        name: onnx.numpy_helper.from_array(value) if isinstance(value, np.ndarray) else value
-        for name, value in step.node.attrs.items()
-    }
-    node = onnx.helper.make_node(step.node.op, names, results, **attrs)
-    infos = [
-        onnx.helper.make_tensor_value_info(
-            name, onnx.helper.np_dtype_to_tensor_dtype(a.dtype), None
-        )
-        for name, a in zip(names, arrays, strict=True)
-        if a is not None
-    ]
-    outs = [onnx.ValueInfoProto(name=name) for name in results]
-    graph = onnx.helper.make_graph([node], "one", infos, outs)
-    opset = onnx.helper.make_opsetid("", step.opset)
-    model = onnx.helper.make_model(graph, opset_imports=[opset])
-    feeds = {name: a for name, a in zip(names, arrays, strict=True) if a is not None}
-    try:
-        computed = ReferenceEvaluator(model).run(None, feeds)
-    except Exception as why:  # whatever it stumbles over is the file's: nothing here is checked
-        raise step.wrong(f"it cannot be computed: {why}") from why
-    for array in computed:
-        if not isinstance(array, np.ndarray):
-            raise NotHandledError("its result is no tensor")
-    return [step.const(as_read(array), step.node.op) for array in computed]

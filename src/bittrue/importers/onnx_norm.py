@@ -7,8 +7,8 @@ from math import prod
 
 import numpy as np
 
-from bittrue.importers.onnx_arith import direct, number
-from bittrue.importers.onnx_build import NotHandledError, Step
+from bittrue.importers.onnx_elementwise import direct
+from bittrue.importers.onnx_step import NotHandledError, Step
 
 
 def batch_norm(step: Step) -> Sequence[str]:
@@ -41,7 +41,7 @@ def rms_norm(step: Step) -> Sequence[str]:
     rank, x = len(step.shape()), step.x()
     over = {"axes": tuple(range(step.axis(-1, rank), rank)), "keepdims": 1}
     mean = step.emit("ReduceMean", [step.emit("Mul", [x, x], {})], over)
-    shifted = step.emit("Add", [mean, number(step, step.number("epsilon", 1e-5))], {})
+    shifted = step.emit("Add", [mean, step.scalar(step.number("epsilon", 1e-5))], {})
     result = step.emit("Div", [x, step.emit("Sqrt", [shifted], {})], {})
     return [step.emit("Mul", [result, step.x(1)], {})]
 
@@ -74,7 +74,7 @@ def mean_variance(step: Step) -> Sequence[str]:
     front = tuple(sorted({step.from_front(axis, rank) for axis in axes}))
     _, centred, variance = _centred(step, step.x(), front)
     deviation = step.emit("Sqrt", [variance], {})
-    shifted = step.emit("Add", [deviation, number(step, 1e-9)], {})
+    shifted = step.emit("Add", [deviation, step.scalar(1e-9)], {})
     return [step.emit("Div", [centred, shifted], {})]
 
 
@@ -90,8 +90,8 @@ def lp_norm(step: Step) -> Sequence[str]:
         else step.emit("ReduceSum", [step.emit("Abs", [x], {})], over)
     )
     # x is 0 wherever its norm is, so any other divisor gives the 0 that is wanted.
-    nothing = step.emit("Equal", [norm, number(step, 0.0)], {})
-    divisor = step.emit("Where", [nothing, number(step, 1.0), norm], {})
+    nothing = step.emit("Equal", [norm, step.scalar(0.0)], {})
+    divisor = step.emit("Where", [nothing, step.scalar(1.0), norm], {})
     return [step.emit("Div", [x, divisor], {})]
 
 
@@ -115,9 +115,9 @@ def local_response(step: Step) -> Sequence[str]:
     }
     mean = step.emit("AveragePool", [square], window)  # [N, 1, C, H*W]
     mean = step.emit("Reshape", [mean], {"shape": shape})
-    part = step.emit("Mul", [mean, number(step, step.number("alpha", 1e-4))], {})
-    part = step.emit("Add", [part, number(step, step.number("bias", 1.0))], {})
-    part = step.emit("Pow", [part, number(step, step.number("beta", 0.75))], {})
+    part = step.emit("Mul", [mean, step.scalar(step.number("alpha", 1e-4))], {})
+    part = step.emit("Add", [part, step.scalar(step.number("bias", 1.0))], {})
+    part = step.emit("Pow", [part, step.scalar(step.number("beta", 0.75))], {})
     return [step.emit("Div", [step.x(), part], {})]
 
 

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bittrue.importers import onnx_arith as arith
+from bittrue.importers import onnx_elementwise as elementwise
 from bittrue.importers import onnx_index as index
 from bittrue.importers import onnx_inner as inner
 from bittrue.importers import onnx_move as move
 from bittrue.importers import onnx_norm as norm
+from bittrue.importers import onnx_reduce as reduce
 from bittrue.importers import onnx_sequence as sequence
 from bittrue.importers import onnx_window as window
-from bittrue.importers.onnx_arith import Convert, chain, direct, reduction
 from bittrue.importers.onnx_einsum import einsum
+from bittrue.importers.onnx_elementwise import chain, direct
 from bittrue.importers.onnx_file import OPSET_MAX
+from bittrue.importers.onnx_reduce import reduction
+from bittrue.importers.onnx_step import Convert
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +62,24 @@ ROWS = (
     *_all("Gemm", 7, direct),
     Row("Einsum", 12, einsum),
     # elementwise
-    Row("Clip", 7, arith.clip),
-    Row("Pow", 7, arith.power),
-    Row("Mod", 10, arith.modulo),
-    Row("Swish", 24, arith.swish),
-    Row("Shrink", 9, arith.shrink),
-    Row("Tan", 7, arith.tangent),
-    Row("Xor", 7, arith.exclusive_or),
-    Row("IsNaN", 9, arith.is_nan),
-    Row("IsInf", 10, arith.is_inf),
+    Row("Clip", 7, elementwise.clip),
+    Row("Pow", 7, elementwise.power),
+    Row("Mod", 10, elementwise.modulo),
+    Row("Swish", 24, elementwise.swish),
+    Row("Shrink", 9, elementwise.shrink),
+    Row("Tan", 7, elementwise.tangent),
+    Row("Xor", 7, elementwise.exclusive_or),
+    Row("IsNaN", 9, elementwise.is_nan),
+    Row("IsInf", 10, elementwise.is_inf),
     Row("Min", 7, chain("Min")),
     Row("Max", 7, chain("Max")),
     Row("Sum", 7, chain("Add")),
-    Row("Mean", 7, chain("Add")),
-    Row("Cast", 7, arith.cast),
-    Row("CastLike", 15, arith.cast_like),
+    Row("Mean", 7, elementwise.mean),
+    Row("Cast", 7, elementwise.cast),
+    Row("CastLike", 15, elementwise.cast_like),
     # what inference does not need
-    Row("Identity", 7, arith.same),
-    Row("Dropout", 7, arith.dropout),
+    Row("Identity", 7, elementwise.same),
+    Row("Dropout", 7, elementwise.dropout),
     # windows
     Row("Conv", 7, window.conv),
     Row("ConvTranspose", 7, window.conv_transpose),
@@ -87,15 +90,15 @@ ROWS = (
     Row("Resize", 10, window.upsample, until=10),
     Row("Resize", 11, window.resize),
     # along axes
-    *_all("Softmax LogSoftmax", 7, arith.softmax),
+    *_all("Softmax LogSoftmax", 7, reduce.softmax),
     *_all("ReduceMean ReduceMax ReduceMin ReduceProd ReduceL2", 7, reduction(18)),
     Row("ReduceSum", 7, reduction(13)),
     Row("ReduceL1", 7, reduction(18, "ReduceSum", before="Abs")),
     Row("ReduceSumSquare", 7, reduction(18, "ReduceSum", before="square")),
     Row("ReduceLogSum", 7, reduction(18, "ReduceSum", after="Log")),
-    Row("ReduceLogSumExp", 7, arith.log_sum_exp),
-    *_all("ArgMax ArgMin", 7, arith.extremum_index),
-    Row("Hardmax", 7, arith.hard_max),
+    Row("ReduceLogSumExp", 7, reduce.log_sum_exp),
+    *_all("ArgMax ArgMin", 7, reduce.extremum_index),
+    Row("Hardmax", 7, reduce.hard_max),
     Row("CumSum", 11, index.running_sum),
     Row("BatchNormalization", 7, norm.batch_norm),
     Row("LayerNormalization", 17, norm.layer_norm),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bittrue.importers.onnx_build import NotHandledError, Step
+from bittrue.importers.onnx_step import NotHandledError, Step
 
 #: Operators that may read a sequence.
 READERS = ("SequenceAt", "SequenceLength", "ConcatFromSequence")
@@ -74,7 +74,7 @@ def at(step: Step) -> Sequence[str]:
     if not -len(found) <= index < len(found):
         raise step.wrong(f"position {index} is not in a sequence of {len(found)}")
     member = found[index]
-    if step.value(member).origin or member in step.builder.constants:
+    if step.value(member).origin or step.constant(member) is not None:
         return [member]
     # A part that has no name yet takes this one: it is the tensor that people know.
     step.builder.rename(member, step.node.outputs[0])

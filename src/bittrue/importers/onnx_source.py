@@ -49,6 +49,11 @@ class SourceNode:
     attrs: Mapping[str, AttrValue]
     inside: str = ""
 
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return f"{self.op} '{self.name}'"
+
 
 @dataclass(frozen=True, slots=True)
 class Subgraph:

@@ -9,8 +9,7 @@ import numpy as np
 
 from bittrue.graph.model import Shape
 from bittrue.graph.ops import COORDINATE_MODES
-from bittrue.importers.onnx_arith import number
-from bittrue.importers.onnx_build import NotHandledError, Step
+from bittrue.importers.onnx_step import NotHandledError, Step
 
 Ints = tuple[int, ...]
 
@@ -30,7 +29,7 @@ def conv(step: Step) -> Sequence[str]:
 
 def _bias(step: Step) -> str:
     """Return the bias; empty for one of zeros, which some exporters write and others leave out."""
-    array = step.builder.constants.get(step.x(2))
+    array = step.constant(step.x(2))
     return "" if array is not None and not array.any() else step.x(2)
 
 
@@ -63,10 +62,10 @@ def pool(step: Step) -> Sequence[str]:
         "strides": strides,
         "dilations": dilations,
         "pads": explicit_pads(step, kernel, strides, dilations),
-        "ceil_mode": int(bool(step.integer("ceil_mode", 0))),
+        "ceil_mode": step.flag("ceil_mode"),
     }
     if step.node.op == "AveragePool":
-        attrs["count_include_pad"] = int(bool(step.integer("count_include_pad", 0)))
+        attrs["count_include_pad"] = step.flag("count_include_pad")
     return [step.emit(step.node.op, [step.x()], attrs)]
 
 
@@ -97,13 +96,13 @@ def _power(step: Step, p: int) -> str:
     if p == 2:
         return step.emit("Mul", [step.x(), step.x()], {})
     size = step.emit("Abs", [step.x()], {})
-    return size if p == 1 else step.emit("Pow", [size, number(step, p)], {})
+    return size if p == 1 else step.emit("Pow", [size, step.scalar(p)], {})
 
 
 def _root(step: Step, x: str, p: int) -> str:
     if p == 1:
         return x
-    return step.emit("Sqrt", [x], {}) if p == 2 else step.emit("Pow", [x, number(step, 1 / p)], {})
+    return step.emit("Sqrt", [x], {}) if p == 2 else step.emit("Pow", [x, step.scalar(1 / p)], {})
 
 
 def _kernel_of_weights(step: Step) -> Ints:
@@ -225,7 +224,7 @@ def resize(step: Step) -> Sequence[str]:
         "coordinate_transformation_mode": coordinates,
         "nearest_mode": step.text("nearest_mode", "round_prefer_floor"),
         "cubic_coeff_a": step.number("cubic_coeff_a", -0.75),
-        "exclude_outside": int(bool(step.integer("exclude_outside", 0))),
+        "exclude_outside": step.flag("exclude_outside"),
     }
     return [step.emit("Resize", [step.x()], attrs)]
 

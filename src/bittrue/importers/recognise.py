@@ -33,7 +33,7 @@ TORCH_MODULE_HINT = (
     "it is not opened, because loading it would execute code from the file; save its weights with "
     "torch.save(network.state_dict(), ...) and give module.py:factory with --weights"
 )
-_TORCHSCRIPT = (
+_EXPORT = (
     "export the module that it was made from: torch.onnx.export(module, example, 'model.onnx'), or "
     "give module.py:factory"
 )
@@ -52,6 +52,24 @@ _KERAS = (
 _COMPILED = "it is compiled for one device; give the ONNX file that it was made from"
 _PICTURE = "give an .onnx file; a picture goes to --input"
 _AGAIN = "fetch or export the file again"
+_NETWORK = "give an .onnx file"
+_ITS_NETWORK = "give the network it was compiled from"
+_ITS_FOLDER = _SAVED_MODEL.replace("FOLDER", "the folder it lies in")
+_ARRAY = "give it to --calibrate or --input; here, a network"
+_ARCHIVE = "open an archive with the commands that take a .bta"
+_UNPACK = "unpack it and give the .onnx file in it"
+_LFS = "fetch the file itself: git lfs pull"
+_PAGE = "fetch the file itself; the address gave a page about it"
+_OPENVINO = "OpenVINO has no way back to ONNX; give the network it was converted from"
+_NCNN = "ncnn has no way back to ONNX; give the network it was converted from"
+_CONVERTED = "give the network it was converted from, as ONNX"
+_DARKNET = "convert it to ONNX with its weights"
+
+_TORCHSCRIPT = "a TorchScript file{it.control_flow}"
+_STATE_DICT = "a PyTorch state dict (weights without a network)"
+_SAFETENSORS = "a safetensors file (weights without a network)"
+_ZIP = "a zip archive of {it.count} files"
+_PYTHON = rb"^\s*(import |from \S+ import |class \w|def \w)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +224,16 @@ def is_state_dict(it: Content) -> bool:
     return bool(modules) and modules <= set(STATE_DICT_MODULES)
 
 
+def is_pickle(it: Content) -> bool:
+    """Return whether it is a pickle, or torch.save put one into it."""
+    return it.pickled is not None
+
+
+def is_npz(it: Content) -> bool:
+    """Return whether it is a zip of nothing but NumPy's arrays."""
+    return bool(it.names) and all(name.endswith(".npy") for name in it.names)
+
+
 def _modules(stream: io.BytesIO) -> Iterator[str]:
     """Yield the modules that one pickle refers to, and leave the stream behind it."""
     strings: list[str] = []
@@ -233,147 +261,47 @@ def _is_text(head: bytes) -> bool:
 #: From the surest sign to the weakest: the first row whose test holds counts.
 KINDS = (
     Row("empty", lambda it: not it.data, "an empty file", _AGAIN),
-    Row(
-        "executable",
-        begins(b"BITTRUE\0"),
-        "a bittrue executable (.bte)",
-        "give the network it was compiled from",
-    ),
+    Row("executable", begins(b"BITTRUE\0"), "a bittrue executable (.bte)", _ITS_NETWORK),
     Row("tflite", begins(b"TFL3", at=4), "a TensorFlow Lite network", _TFLITE),
     Row(
-        "hdf5",
-        begins(b"\x89HDF\r\n"),
-        "an HDF5 file (a Keras network or its weights, .h5)",
-        _KERAS,
+        "hdf5", begins(b"\x89HDF\r\n"), "an HDF5 file (a Keras network or its weights, .h5)", _KERAS
     ),
     Row("tensorrt", begins(b"ftrt", b"ptrt"), "a TensorRT engine", _COMPILED),
     Row("hef", begins(b"\x01HEF"), "a Hailo executable (.hef)", _COMPILED),
     Row("rknn", begins(b"RKNN"), "a Rockchip executable (.rknn)", _COMPILED),
     Row("executorch", begins(b"ET12", at=4), "an ExecuTorch program (.pte)", _COMPILED),
     Row("gguf", begins(b"GGUF"), "a GGUF language model", "language models are not handled"),
-    Row(
-        "npy",
-        begins(b"\x93NUMPY"),
-        "a NumPy array",
-        "give it to --calibrate or --input; here, a network",
-    ),
-    Row("gzip", begins(b"\x1f\x8b"), "a gzip archive", "unpack it and give the .onnx file in it"),
-    Row(
-        "tar", begins(b"ustar", at=257), "a tar archive", "unpack it and give the .onnx file in it"
-    ),
+    Row("npy", begins(b"\x93NUMPY"), "a NumPy array", _ARRAY),
+    Row("gzip", begins(b"\x1f\x8b"), "a gzip archive", _UNPACK),
+    Row("tar", begins(b"ustar", at=257), "a tar archive", _UNPACK),
     Row("picture", begins(b"\x89PNG", b"\xff\xd8\xff"), "a picture", _PICTURE),
-    Row("program", begins(b"\x7fELF"), "a program", "give an .onnx file"),
+    Row("program", begins(b"\x7fELF"), "a program", _NETWORK),
     # zip archives, and pickles, which are most often in one
-    Row(
-        "torchscript",
-        holds(r"/code/|constants\.pkl$"),
-        "a TorchScript file{it.control_flow}",
-        _TORCHSCRIPT,
-    ),
-    Row(
-        "state dict",
-        is_state_dict,
-        "a PyTorch state dict (weights without a network)",
-        STATE_DICT_HINT,
-    ),
-    Row(
-        "pickle",
-        lambda it: it.pickled is not None,
-        "a pickled Python object (a PyTorch module?)",
-        TORCH_MODULE_HINT,
-    ),
-    Row(
-        "torch.export",
-        holds(r"models/model\.json$"),
-        "a program of torch.export (.pt2)",
-        _TORCHSCRIPT,
-    ),
-    Row(
-        "archive",
-        holds(r"^manifest\.json$"),
-        "a zip with a manifest (a bittrue archive?)",
-        "open an archive with the commands that take a .bta",
-    ),
+    Row("torchscript", holds(r"/code/|constants\.pkl$"), _TORCHSCRIPT, _EXPORT),
+    Row("state dict", is_state_dict, _STATE_DICT, STATE_DICT_HINT),
+    Row("pickle", is_pickle, "a pickled Python object (a PyTorch module?)", TORCH_MODULE_HINT),
+    Row("pt2", holds(r"models/model\.json$"), "a program of torch.export (.pt2)", _EXPORT),
+    Row("bta", holds(r"^manifest\.json$"), "a zip with a manifest (a bittrue archive?)", _ARCHIVE),
     Row("keras", holds(r"^model\.weights\.h5$"), "a Keras network (.keras)", _KERAS),
-    Row(
-        "npz",
-        lambda it: bool(it.names) and all(name.endswith(".npy") for name in it.names),
-        "a file of NumPy arrays (.npz)",
-        "give a network",
-    ),
-    Row(
-        "zip",
-        lambda it: bool(it.network),
-        "a zip archive of {it.count} files",
-        "unpack it and give {it.network!r}",
-    ),
-    Row(
-        "zip",
-        lambda it: it.is_zip,
-        "a zip archive of {it.count} files",
-        "no .onnx file is in it: give one",
-    ),
+    Row("npz", is_npz, "a file of NumPy arrays (.npz)", "give a network"),
+    Row("zip", lambda it: bool(it.network), _ZIP, "unpack it and give {it.network!r}"),
+    Row("zip", lambda it: it.is_zip, _ZIP, "no .onnx file is in it: give one"),
     # what only its first fields tell
-    Row(
-        "safetensors",
-        is_safetensors,
-        "a safetensors file (weights without a network)",
-        STATE_DICT_HINT,
-    ),
+    Row("safetensors", is_safetensors, _SAFETENSORS, STATE_DICT_HINT),
     Row("tensorrt", is_wrapped_engine, "a TensorRT engine", _COMPILED),
-    Row(
-        "saved model",
-        is_saved_model,
-        "a TensorFlow SavedModel",
-        _SAVED_MODEL.replace("FOLDER", "the folder it lies in"),
-    ),
+    Row("saved model", is_saved_model, "a TensorFlow SavedModel", _ITS_FOLDER),
     Row("frozen graph", is_frozen_graph, "a frozen TensorFlow graph (.pb)", _FROZEN),
     Row("onnx", is_onnx, "an ONNX model", "import it as it is: bittrue import FILE -o model.bta"),
     # texts
-    Row(
-        "git lfs",
-        says(rb"^version https://git-lfs"),
-        "a Git LFS pointer",
-        "fetch the file itself: git lfs pull",
-    ),
-    Row(
-        "html",
-        says(rb"(?i)<html"),
-        "a web page",
-        "fetch the file itself; the address gave a page about it",
-    ),
-    Row(
-        "openvino",
-        says(rb"<net\s[^>]*name="),
-        "an OpenVINO network (.xml)",
-        "OpenVINO has no way back to ONNX; give the network it was converted from",
-    ),
-    Row(
-        "ncnn",
-        says(rb"^7767517\s"),
-        "an ncnn network (.param)",
-        "ncnn has no way back to ONNX; give the network it was converted from",
-    ),
-    Row(
-        "tensorflow.js",
-        says(rb'"modelTopology"'),
-        "a TensorFlow.js network",
-        "give the network it was converted from, as ONNX",
-    ),
-    Row(
-        "darknet",
-        says(rb"^\s*\[net\]"),
-        "a Darknet description (.cfg)",
-        "convert it to ONNX with its weights",
-    ),
-    Row(
-        "python",
-        says(rb"^\s*(import |from \S+ import |class \w|def \w)"),
-        "a Python file",
-        FACTORY_HINT,
-    ),
-    Row("text", says(rb""), "a text file", "give an .onnx file"),
-    Row("unknown", lambda it: True, "a file of no known kind", "give an .onnx file"),
+    Row("git lfs", says(rb"^version https://git-lfs"), "a Git LFS pointer", _LFS),
+    Row("html", says(rb"(?i)<html"), "a web page", _PAGE),
+    Row("openvino", says(rb"<net\s[^>]*name="), "an OpenVINO network (.xml)", _OPENVINO),
+    Row("ncnn", says(rb"^7767517\s"), "an ncnn network (.param)", _NCNN),
+    Row("tfjs", says(rb'"modelTopology"'), "a TensorFlow.js network", _CONVERTED),
+    Row("darknet", says(rb"^\s*\[net\]"), "a Darknet description (.cfg)", _DARKNET),
+    Row("python", says(_PYTHON), "a Python file", FACTORY_HINT),
+    Row("text", says(rb""), "a text file", _NETWORK),
+    Row("unknown", lambda it: True, "a file of no known kind", _NETWORK),
 )
 
 

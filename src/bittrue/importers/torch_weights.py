@@ -81,9 +81,10 @@ def _load_pickle(where: str) -> object:
     import torch
 
     try:
-        with warnings.catch_warnings():
+        # Given a path, it would go by the file's name.
+        with warnings.catch_warnings(), Path(where).open("rb") as file:
             warnings.simplefilter("ignore")  # about old pickles, which it then reads or refuses
-            content: object = torch.load(where, map_location="cpu", weights_only=True)
+            content: object = torch.load(file, map_location="cpu", weights_only=True)
     except OSError as why:
         raise ModelError(f"the weights cannot be read: {why.strerror}", where=where) from why
     except pickle.UnpicklingError as why:

@@ -30,7 +30,7 @@ def check_attrs(node: SourceNode) -> None:
             if math.isnan(number) or node.op not in UNBOUNDED:
                 raise ModelError(
                     f"attribute {name!r} is {'NaN' if math.isnan(number) else number}",
-                    where=f"{node.op} '{node.name}'",
+                    where=node.label,
                     hint="the file is damaged; export the network again",
                 )
 
