@@ -15,7 +15,8 @@
  *   not be called while another call on that program runs. The other functions only read.
  * - A program belongs to the process that opened it: a forked one has none of its threads.
  * - Strings returned live as long as the library, or as the program where it is an argument.
- * - Structures only ever grow by a new BITTRUE_ABI number.
+ * - A structure never changes within one BITTRUE_ABI, and no function changes its arguments: what
+ * is new is a new function or a new bit of flags. Bits that a library does not know it refuses.
  */
 #ifndef BITTRUE_H_
 #define BITTRUE_H_
@@ -45,6 +46,9 @@ enum { BITTRUE_UINT8 = 1, BITTRUE_INT8 = 2, BITTRUE_INT32 = 3, BITTRUE_FLOAT32 =
 
 /* The most axes that a tensor has; the least is 1. */
 enum { BITTRUE_MAX_RANK = 6 };
+
+/* The most threads that a program may ask for. */
+enum { BITTRUE_MAX_THREADS = 1024 };
 
 /* bittrue_error.offset where no byte of the file is to blame. */
 #define BITTRUE_NO_OFFSET UINT64_MAX
@@ -114,8 +118,8 @@ enum {
 /* Check a file and make it ready to run: pack weights, take the arena and the threads.
  *
  * isa: a name of bittrue_isa_name, or null or "auto" for the fastest available.
- * threads: how many compute, the caller's included; 0 for one a core, at most 1024. Where fewer
- *   can be had, fewer compute; the results are the same.
+ * threads: how many compute, the caller's included; 0 for one a core, at most BITTRUE_MAX_THREADS.
+ *   Where fewer can be had, fewer compute; the results are the same.
  * program: receives the program, or null on failure.
  * Fails with BITTRUE_FORMAT, BITTRUE_USAGE, BITTRUE_MEMORY. */
 BITTRUE_API int32_t bittrue_open(const void* file, uint64_t nbytes, uint32_t flags, const char* isa,

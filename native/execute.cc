@@ -54,32 +54,32 @@ Memory copy_of(const uint8_t* file, uint64_t nbytes) {
 
 }  // namespace
 
-Engine::Engine(const uint8_t* file, uint64_t nbytes, bool copy, Isa isa, uint32_t threads)
-    : copy_(copy ? copy_of(file, nbytes) : Memory()),
-      program_(read_program(copy ? copy_.data() : file, nbytes)),
-      isa_(isa),
-      threads_(threads),
-      plan_(make_plan(program_, isa, threads_.count(), nbytes)) {}
+Engine::Engine(const uint8_t* file, uint64_t nbytes, const OpenOptions& options)
+    : copy_(options.copy ? copy_of(file, nbytes) : Memory()),
+      program_(read_program(options.copy ? copy_.data() : file, nbytes)),
+      isa_(options.isa),
+      threads_(options.threads),
+      plan_(make_plan(program_, isa_, threads_.count(), nbytes)) {}
 
-void Engine::check_buffers(const bittrue_input* inputs, uint32_t input_count,
-                           const bittrue_output* outputs, uint32_t output_count,
-                           const bittrue_tap* taps, uint32_t tap_count) const {
-  check_count("input", input_count, program_.inputs.size(), inputs);
-  check_count("output", output_count, program_.outputs.size(), outputs);
-  check_count("tap", tap_count, tap_count, taps);
-  for (uint32_t i = 0; i < input_count; i++) {
-    check_buffer("input", program_.tensors[program_.inputs[i]], inputs[i].data, inputs[i].nbytes);
+void Engine::check(const RunBuffers& buffers) const {
+  check_count("input", buffers.input_count, program_.inputs.size(), buffers.inputs);
+  check_count("output", buffers.output_count, program_.outputs.size(), buffers.outputs);
+  check_count("tap", buffers.tap_count, buffers.tap_count, buffers.taps);
+  for (uint32_t i = 0; i < buffers.input_count; i++) {
+    const bittrue_input& input = buffers.inputs[i];
+    check_buffer("input", program_.tensors[program_.inputs[i]], input.data, input.nbytes);
   }
-  for (uint32_t i = 0; i < output_count; i++) {
-    check_buffer("output", program_.tensors[program_.outputs[i]], outputs[i].data,
-                 outputs[i].nbytes);
+  for (uint32_t i = 0; i < buffers.output_count; i++) {
+    const bittrue_output& output = buffers.outputs[i];
+    check_buffer("output", program_.tensors[program_.outputs[i]], output.data, output.nbytes);
   }
-  for (uint32_t i = 0; i < tap_count; i++) {
-    if (taps[i].tensor >= program_.tensors.size()) {
+  for (uint32_t i = 0; i < buffers.tap_count; i++) {
+    const bittrue_tap& tap = buffers.taps[i];
+    if (tap.tensor >= program_.tensors.size()) {
       fail(BITTRUE_DATA, BITTRUE_NO_OFFSET, "tap %u is of tensor %u, the program has %zu", i,
-           taps[i].tensor, program_.tensors.size());
+           tap.tensor, program_.tensors.size());
     }
-    check_buffer("tap", program_.tensors[taps[i].tensor], taps[i].data, taps[i].nbytes);
+    check_buffer("tap", program_.tensors[tap.tensor], tap.data, tap.nbytes);
   }
 }
 
@@ -88,24 +88,16 @@ void Engine::copy_out(uint32_t tensor, void* to) const {
   memcpy(to, plan_.at(program_, from), from.nbytes);
 }
 
-void Engine::run(const bittrue_input* inputs, uint32_t input_count, const bittrue_output* outputs,
-                 uint32_t output_count, const bittrue_tap* taps, uint32_t tap_count) {
-  check_buffers(inputs, input_count, outputs, output_count, taps, tap_count);
-  // After how many instructions a tap is due: NO_INSTRUCTION wraps to 0 on purpose.
-  static_assert((uint32_t)(NO_INSTRUCTION + 1) == 0, "");
+// Run all steps, and copy each tap right after the last instruction that writes its buffer.
+void Engine::compute(const RunBuffers& buffers) {
+  // After how many instructions a tap is due: 0 for NO_INSTRUCTION, which wraps on purpose.
   const auto due_after = [&](const bittrue_tap& tap) {
     return plan_.last_writer[program_.tensors[tap.tensor].buffer] + 1;
   };
-  std::vector<bittrue_tap> due(taps, taps + tap_count);
+  std::vector<bittrue_tap> due(buffers.taps, buffers.taps + buffers.tap_count);
   std::stable_sort(due.begin(), due.end(), [&](const bittrue_tap& a, const bittrue_tap& b) {
     return due_after(a) < due_after(b);
   });
-  const Running running(&running_);
-  const FloatEnvironment environment;
-  for (uint32_t i = 0; i < input_count; i++) {
-    const Tensor& to = program_.tensors[program_.inputs[i]];
-    memcpy(plan_.at(program_, to), inputs[i].data, to.nbytes);
-  }
   size_t tap = 0, step = 0;
   for (uint32_t done = 0; done <= program_.instructions.size(); done++) {
     for (const size_t end = done == 0 ? 0 : plan_.step_end[done - 1]; step < end; step++) {
@@ -116,7 +108,20 @@ void Engine::run(const bittrue_input* inputs, uint32_t input_count, const bittru
       copy_out(due[tap].tensor, due[tap].data);
     }
   }
-  for (uint32_t i = 0; i < output_count; i++) copy_out(program_.outputs[i], outputs[i].data);
+}
+
+void Engine::run(const RunBuffers& buffers) {
+  check(buffers);
+  const Running running(&running_);
+  const FloatEnvironment environment;
+  for (uint32_t i = 0; i < buffers.input_count; i++) {
+    const Tensor& to = program_.tensors[program_.inputs[i]];
+    memcpy(plan_.at(program_, to), buffers.inputs[i].data, to.nbytes);
+  }
+  compute(buffers);
+  for (uint32_t i = 0; i < buffers.output_count; i++) {
+    copy_out(program_.outputs[i], buffers.outputs[i].data);
+  }
 }
 
 }  // namespace bittrue

@@ -13,10 +13,26 @@
 
 namespace bittrue {
 
+struct OpenOptions {
+  bool copy;  // keep the file's bytes; else point into them
+  Isa isa;
+  uint32_t threads;  // 0 for one a core
+};
+
+// The caller's memory for one run.
+struct RunBuffers {
+  const bittrue_input* inputs;
+  uint32_t input_count;
+  const bittrue_output* outputs;
+  uint32_t output_count;
+  const bittrue_tap* taps;
+  uint32_t tap_count;
+};
+
 class Engine {
  public:
-  // Throws Failure. `copy`: keep the file's bytes; else point into them.
-  Engine(const uint8_t* file, uint64_t nbytes, bool copy, Isa isa, uint32_t threads);
+  // Throws Failure.
+  Engine(const uint8_t* file, uint64_t nbytes, const OpenOptions& options);
 
   const Program& program() const { return program_; }
   const Plan& plan() const { return plan_; }
@@ -24,13 +40,11 @@ class Engine {
   uint32_t threads() const { return threads_.count(); }
 
   // Throws Failure before anything is computed.
-  void run(const bittrue_input* inputs, uint32_t input_count, const bittrue_output* outputs,
-           uint32_t output_count, const bittrue_tap* taps, uint32_t tap_count);
+  void run(const RunBuffers& buffers);
 
  private:
-  void check_buffers(const bittrue_input* inputs, uint32_t input_count,
-                     const bittrue_output* outputs, uint32_t output_count, const bittrue_tap* taps,
-                     uint32_t tap_count) const;
+  void check(const RunBuffers& buffers) const;
+  void compute(const RunBuffers& buffers);
   void copy_out(uint32_t tensor, void* to) const;
 
   Memory copy_;

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bittrue.h"
+
 namespace bittrue {
 
 size_t utf8_length(const uint8_t* byte, size_t left) {
@@ -23,7 +25,7 @@ size_t utf8_length(const uint8_t* byte, size_t left) {
 }
 
 void fail(int32_t code, uint64_t offset, const char* format, ...) {
-  char text[496];
+  char text[sizeof(bittrue_error::text)];
   va_list values;
   va_start(values, format);
   vsnprintf(text, sizeof text, format, values);

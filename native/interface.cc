@@ -19,7 +19,16 @@ struct bittrue_program {
 
 namespace {
 
-constexpr uint32_t MOST_THREADS = 1024;
+// What a caller was compiled with, where pointers have eight bytes: never changed within one ABI.
+static_assert(sizeof(void*) != 8 || sizeof(bittrue_error) == 512, "");
+static_assert(sizeof(void*) != 8 || sizeof(bittrue_instruction_row) == 40, "");
+static_assert(sizeof(void*) != 8 || sizeof(bittrue_kernel_row) == 40, "");
+static_assert(sizeof(void*) != 8 || sizeof(bittrue_program_info) == 56, "");
+static_assert(sizeof(void*) != 8 || sizeof(bittrue_tensor_info) == 64, "");
+static_assert(sizeof(void*) != 8 || sizeof(bittrue_input) == 16, "");
+static_assert(sizeof(void*) != 8 || sizeof(bittrue_output) == 16, "");
+static_assert(sizeof(void*) != 8 || sizeof(bittrue_tap) == 24, "");
+static_assert(sizeof(void*) != 8 || sizeof(bittrue_vector_info) == 16, "");
 
 int32_t report(bittrue_error* error, int32_t code, uint64_t offset, const char* text) {
   if (error != nullptr) {
@@ -96,20 +105,21 @@ int32_t bittrue_open(const void* file, uint64_t nbytes, uint32_t flags, const ch
                      uint32_t threads, bittrue_program** program, bittrue_error* error) {
   *program = nullptr;
   return guarded(error, [&] {
-    if (flags > BITTRUE_BORROW || threads > MOST_THREADS || (file == nullptr && nbytes > 0)) {
+    if (flags > BITTRUE_BORROW || threads > BITTRUE_MAX_THREADS ||
+        (file == nullptr && nbytes > 0)) {
       bittrue::fail(BITTRUE_USAGE, BITTRUE_NO_OFFSET,
                     "flags %u, threads %u, file %p: at most 1, at most %u, not null", flags,
-                    threads, file, MOST_THREADS);
+                    threads, file, BITTRUE_MAX_THREADS);
     }
     const bool copy = flags == BITTRUE_COPY;
     if (!copy && reinterpret_cast<uintptr_t>(file) % 64 != 0) {
       bittrue::fail(BITTRUE_USAGE, BITTRUE_NO_OFFSET,
                     "a borrowed file must lie at a multiple of 64, not at %p", file);
     }
-    const bittrue::Isa chosen = bittrue::choose_isa(isa);
+    const bittrue::OpenOptions options{copy, bittrue::choose_isa(isa), threads};
     const uint8_t nothing = 0;
     const auto* bytes = file == nullptr ? &nothing : static_cast<const uint8_t*>(file);
-    *program = new bittrue_program{{bytes, nbytes, copy, chosen, threads}};
+    *program = new bittrue_program{{bytes, nbytes, options}};
   });
 }
 
@@ -194,7 +204,7 @@ int32_t bittrue_run(bittrue_program* program, const bittrue_input* inputs, uint3
                     const bittrue_output* outputs, uint32_t output_count, const bittrue_tap* taps,
                     uint32_t tap_count, bittrue_error* error) {
   return guarded(error, [&] {
-    program->engine.run(inputs, input_count, outputs, output_count, taps, tap_count);
+    program->engine.run({inputs, input_count, outputs, output_count, taps, tap_count});
   });
 }
 

@@ -196,7 +196,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     bittrue_close(program);
   }
   const ProgramPtr program = open_program(file, nbytes, flags, isa, threads, &error);
-  const bool refused = flags > 1 || threads > 1024 || (null_file && nbytes > 0) ||
+  const bool refused = flags > 1 || threads > BITTRUE_MAX_THREADS || (null_file && nbytes > 0) ||
                        (flags == BITTRUE_BORROW && shift % 64 != 0);
   require(!refused || (program == nullptr && error.code == BITTRUE_USAGE), "arguments are checked");
   if (program == nullptr) return 0;

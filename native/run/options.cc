@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "bittrue.h"
 #include "error.h"
 #include "text.h"
 
@@ -72,7 +73,7 @@ uint32_t number(const std::string& name, const std::string& text, uint32_t least
 }
 
 void take_value(const std::string& name, const std::string& value, Options* options) {
-  constexpr uint32_t MOST_THREADS = 1024, MOST_RUNS = 1000000;
+  constexpr uint32_t MOST_RUNS = 1000000;
   const auto once = [&](std::string* place) {
     if (!place->empty()) throw Error{USAGE, "", name + " is given twice", NEXT};
     *place = value;
@@ -86,7 +87,7 @@ void take_value(const std::string& name, const std::string& value, Options* opti
   } else if (name == "--isa") {
     once(&options->isa);
   } else if (name == "--threads") {
-    options->threads = number(name, value, 0, MOST_THREADS);
+    options->threads = number(name, value, 0, BITTRUE_MAX_THREADS);
   } else if (name == "--repeat") {
     options->repeat = number(name, value, 1, MOST_RUNS);
   } else {

@@ -19,6 +19,8 @@ ISAS = (
     "neon",
     "neondot",
 )
+#: The most that an engine may be asked for, as BITTRUE_MAX_THREADS of native/bittrue.h.
+THREADS_MAX = 1024
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -67,9 +69,9 @@ def get_count(name: str) -> int:
         UsageError: if it is anything else.
     """
     text = get(name)
-    if not text.isascii() or not text.isdigit() or int(text) > 1024:
+    if not text.isascii() or not text.isdigit() or int(text) > THREADS_MAX:
         raise UsageError(
-            f"{name}={text!r} is not a whole number from 0 to 1024",
+            f"{name}={text!r} is not a whole number from 0 to {THREADS_MAX}",
             hint=f"unset {name}, or mend it",
         )
     return int(text)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from bittrue import settings
 from bittrue.compiler.instructions import (
     BINARY_FUNCTIONS,
+    COMPARE_FUNCTIONS,
     INSTRUCTIONS,
     REDUCTIONS,
     UNARY_FUNCTIONS,
@@ -19,8 +19,9 @@ from bittrue.engines.native_library import (
     instruction_rows,
     kernel_rows,
 )
+from tests.conftest import ROOT
 
-TABLE = Path(__file__).parents[2] / "native" / "instructions.inc"
+INSTRUCTION = re.compile(r'^INSTRUCTION\((\w+), \d+, "[^"]*", (\d+),[^)]*, (true|false)\)', re.M)
 
 
 def test_instruction_table_is_the_compilers() -> None:
@@ -30,20 +31,22 @@ def test_instruction_table_is_the_compilers() -> None:
     )
 
 
-def test_the_engine_has_the_same_constants_and_outputs_on_inputs() -> None:
-    text = TABLE.read_text(encoding="utf-8")
-    found = re.findall(
-        r'^INSTRUCTION\((\w+), \d+, "[^"]*", (\d+), .*?(true|false)\)$', text, re.M | re.S
-    )
-    assert found == [
-        (row.name, str(len(row.constants)), str(row.in_place).lower()) for row in INSTRUCTIONS
-    ]
-
-
 def test_float_functions_are_the_compilers() -> None:
     assert float_functions(0) == REDUCTIONS
     assert float_functions(1) == UNARY_FUNCTIONS
     assert float_functions(2) == BINARY_FUNCTIONS
+
+
+def test_functions_of_codes_are_the_compilers() -> None:
+    text = (ROOT / "native" / "float_functions.inc").read_text()
+    assert tuple(re.findall(r"^COMPARE_FUNCTION\((\w+),", text, re.M)) == COMPARE_FUNCTIONS
+
+
+def test_what_must_be_constant_and_what_may_be_in_place_are_the_compilers() -> None:
+    rows = INSTRUCTION.findall((ROOT / "native" / "instructions.inc").read_text())
+    assert [(name, int(constants), flag) for name, constants, flag in rows] == [
+        (row.name, len(row.constants), str(row.in_place).lower()) for row in INSTRUCTIONS
+    ]
 
 
 def test_each_instruction_has_one_general_scalar_kernel() -> None:

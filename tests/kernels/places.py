@@ -89,7 +89,7 @@ class Here:
             kernels = tuple(row.name for row in engine.kernels())
             tensors = tuple(taps[index].tobytes() for index in range(len(taps)))
             ends = tuple(output.tobytes() for output in outputs)
-            return Result(engine.info.isa, kernels, tensors, ends)
+            return Result(engine.isa, kernels, tensors, ends)
 
 
 class Driver:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bittrue.engines.native_library import _FUNCTIONS, library_path
+from bittrue.engines.native_library import FUNCTIONS, library_path
 from bittrue.session import Session
 from tests.unit.networks import pixels, tiny
 
@@ -79,4 +79,4 @@ def test_the_library_shows_what_the_header_declares_and_nothing_else() -> None:
     line = ["nm", "-D", "--defined-only", str(library_path())]
     shown = subprocess.run(line, capture_output=True, text=True, check=True).stdout
     assert {row.split()[-1] for row in shown.splitlines() if " T " in row} == declared
-    assert {name for name, _, _ in _FUNCTIONS} <= declared
+    assert {name for name, _, _ in FUNCTIONS} <= declared

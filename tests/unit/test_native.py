@@ -158,9 +158,9 @@ def test_unknown_and_missing_instruction_sets_name_the_available_ones(
     monkeypatch.setenv("BITTRUE_ISA", "scalar")
     monkeypatch.setenv("BITTRUE_THREADS", "3")
     with Engine(data) as engine:
-        assert (engine.info.isa, engine.info.threads) == ("scalar", 3)
+        assert (engine.isa, engine.threads) == ("scalar", 3)
     with Engine(data, threads=2) as engine:
-        assert engine.info.threads == 2
+        assert engine.threads == 2
     with pytest.raises(UsageError, match="1025 threads"):
         Engine(data, threads=1025)
 

@@ -13,11 +13,10 @@ from bittrue.engines.conformance import verify as verify_program
 from bittrue.engines.native_library import available_isas
 from bittrue.errors import UsageError
 from bittrue.report.conformance import SCHEMA, verdict_text, verdicts_json
-from bittrue.settings import ISAS
+from bittrue.settings import ISAS, THREADS_MAX
 from bittrue.stages import open_subject
 
 DIFFERENT = 1
-THREADS_MAX = 1024
 _COUNT = re.compile("[1-9][0-9]{0,3}")
 
 
@@ -70,12 +69,12 @@ def _counts(text: str) -> list[int]:
     """Return [1, 2, 4] of "1,2,4".
 
     Raises:
-        UsageError: if the text has another form, or a number is not 1 to 1024.
+        UsageError: if the text has another form, or a number is not 1 to THREADS_MAX.
     """
     words = text.split(",")
     if not all(_COUNT.fullmatch(word) and int(word) <= THREADS_MAX for word in words):
         raise UsageError(
             f"--threads {text!r} has another form than 1,2,4",
-            hint="give whole numbers from 1 to 1024 with commas between",
+            hint=f"give whole numbers from 1 to {THREADS_MAX} with commas between",
         )
     return list(dict.fromkeys(int(word) for word in words))

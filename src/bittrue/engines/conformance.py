@@ -124,7 +124,7 @@ def _verdict(program: Program, engine: Engine) -> Verdict:
     found = (_mismatch(program, engine, index) for index in range(len(rows)))
     first = next((item for item in found if item is not None), None)
     counts = (len(rows), len(program.computed))
-    return Verdict(engine.info.isa, engine.info.threads, *counts, first)
+    return Verdict(engine.isa, engine.threads, *counts, first)
 
 
 def _mismatch(program: Program, engine: Engine, index: int) -> Mismatch | None:

@@ -20,6 +20,7 @@ import numpy as np
 from bittrue import settings
 from bittrue.dtypes import BY_CODE
 from bittrue.engines.native_library import (
+    COPY,
     DATA,
     FORMAT,
     MEMORY,
@@ -61,32 +62,14 @@ class NativeTensor:
     constant: bool
 
 
-@dataclass(frozen=True, slots=True)
-class EngineInfo:
-    """What the engine made of a program: the set and threads in use, and the memory taken.
-
-    Args:
-        isa: Instruction set in use.
-        threads: Threads that compute, the caller's included.
-        instructions: How many.
-        arena_bytes: Of all tensors.
-        scratch_bytes: Of padded copies that kernels read.
-        packed_bytes: Of weights in the kernels' order.
-    """
-
-    isa: str
-    threads: int
-    instructions: int
-    arena_bytes: int
-    scratch_bytes: int
-    packed_bytes: int
-
-
 class Engine:
     """Runs a compiled program in the C++ engine.
 
     Any thread may call it; one run at a time is under way, others wait. To run at the same time,
     open the program once for each thread.
+
+    `isa` and `threads` are what is in use, `tensors` all tensors of the program, `inputs` and
+    `outputs` their indices among them.
 
     Args:
         data: A whole .bte file, as bytes, a memory map or uint8 [nbytes]. The engine copies it.
@@ -111,14 +94,16 @@ class Engine:
         self._library = load()
         chosen = settings.get("BITTRUE_ISA") if isa == "auto" else isa
         count = settings.get_count("BITTRUE_THREADS") if threads == 0 else threads
-        if not 0 <= count <= 1024:
-            raise UsageError(f"{count} threads, not 0 to 1024", hint="0 takes one a core")
+        if not 0 <= count <= settings.THREADS_MAX:
+            raise UsageError(
+                f"{count} threads, not 0 to {settings.THREADS_MAX}", hint="0 takes one a core"
+            )
         file = np.frombuffer(data, np.uint8)
         error = CError()
         code = self._library.bittrue_open(
             file.ctypes.data,
             file.nbytes,
-            0,
+            COPY,
             chosen.encode(),
             count,
             ctypes.byref(self._program),
@@ -126,23 +111,13 @@ class Engine:
         )
         if code != OK:
             _raise(error)
-        self.info = self._read_info()
-        self.tensors = tuple(self._read_tensor(index) for index in range(self._counts.tensors))
+        info = CProgramInfo()
+        self._library.bittrue_get_info(self._program, ctypes.byref(info))
+        self.isa: str = info.isa.decode()
+        self.threads: int = info.threads
+        self.tensors = tuple(self._read_tensor(index) for index in range(info.tensors))
         self.inputs = _until_none(self._library.bittrue_get_input, self._program)
         self.outputs = _until_none(self._library.bittrue_get_output, self._program)
-
-    def _read_info(self) -> EngineInfo:
-        found = CProgramInfo()
-        self._library.bittrue_get_info(self._program, ctypes.byref(found))
-        self._counts = found
-        return EngineInfo(
-            found.isa.decode(),
-            found.threads,
-            found.instructions,
-            found.arena_bytes,
-            found.scratch_bytes,
-            found.packed_bytes,
-        )
 
     def _read_tensor(self, index: int) -> NativeTensor:
         found = CTensorInfo()

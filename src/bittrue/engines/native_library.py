@@ -16,6 +16,7 @@ MAX_RANK = 6
 NONE = 2**32 - 1
 NO_OFFSET = 2**64 - 1
 OK, FORMAT, DATA, USAGE, MEMORY, INTERNAL = range(6)
+COPY = 0
 LIBRARY = "libbittrue.so"
 
 
@@ -106,9 +107,8 @@ class CTap(ctypes.Structure):
     )
 
 
-#: Every function: name, result, arguments.
-_FUNCTIONS: tuple[tuple[str, type | None, tuple[type, ...]], ...] = (
-    ("bittrue_version", c_char_p, ()),
+#: The functions that are called: name, result, arguments.
+FUNCTIONS: tuple[tuple[str, type | None, tuple[type, ...]], ...] = (
     ("bittrue_isa_name", c_char_p, (c_uint32,)),
     ("bittrue_isa_available", c_int32, (c_uint32,)),
     ("bittrue_instruction_table", c_int32, (c_uint32, POINTER(CInstructionRow))),
@@ -223,16 +223,11 @@ def _load(path: Path) -> ctypes.CDLL:
         raise UsageError(f"the engine cannot be loaded: {why}", where=str(path), hint=hint) from why
     if found != ABI:
         raise UsageError(f"the engine has interface {found}, not {ABI}", where=str(path), hint=hint)
-    for name, result, arguments in _FUNCTIONS:
+    for name, result, arguments in FUNCTIONS:
         function = getattr(library, name)
         function.restype = result
         function.argtypes = arguments
     return library
-
-
-def version() -> str:
-    """Return the engine's version, for example "0.1.0"."""
-    return str(load().bittrue_version().decode())
 
 
 def available_isas() -> tuple[str, ...]:
