@@ -16,15 +16,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from bittrue.archive import save_archive
+import bittrue
 from bittrue.cli.main import cli, run_command
 from bittrue.compiler.program import PATTERNS
-from bittrue.contract.preprocess_spec import COLOUR_ORDERS, CORNERS, DTYPES, RESIZES
-from bittrue.contract.preprocess_spec import LAYOUTS as PREPROCESS_LAYOUTS
 from bittrue.contract.tensor import COLOURS, LAYOUTS
 from bittrue.passes.history import FATES
 from bittrue.report.changes import RELABELLED
-from bittrue.stages import LADDER
 from tests.unit.networks import pixels, tiny, write_inputs
 
 ROOT = Path(__file__).parents[2]
@@ -75,8 +72,8 @@ LINES: dict[str, tuple[str, int]] = {
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every file that LINES names, made once."""
     here = write_inputs(tmp_path_factory.mktemp("schemas"))
-    save_archive(tiny(), here / "tiny.bta")
-    save_archive(tiny("native"), here / "native.bta")
+    bittrue.save_archive(tiny(), here / "tiny.bta")
+    bittrue.save_archive(tiny("native"), here / "native.bta")
     executable = tiny().executable or b""
     (here / "tiny.bte").write_bytes(executable)
     vectors, length = struct.unpack_from("<QQ", executable, 168)  # docs/format.md: VECTORS
@@ -210,16 +207,23 @@ def enum(name: str, *keys: str) -> set[str]:
     return set(found["enum"])
 
 
+def words_of(field: str) -> set[str]:
+    """Return the words that a field of a Preprocess may hold, as its refusal lists them."""
+    with pytest.raises(bittrue.UsageError) as why:
+        bittrue.Preprocess((8, 8), **{field: "?"})  # type: ignore[arg-type]
+    listed = re.search(rf"{field} is '\?', not one of ([^;\n]*)", str(why.value))
+    assert listed is not None
+    return set(listed[1].split(", "))
+
+
 def test_the_words_of_the_schemas_are_those_of_the_tables() -> None:
     for name in ("network", "run", "inspect"):
-        assert enum(name, "$defs", "stage") == set(LADDER)
+        assert enum(name, "$defs", "stage") == set(tiny().stages)
     tensor, recipe = ("$defs", "tensor", "properties"), ("$defs", "preprocess", "properties")
     assert enum("inspect", *tensor, "layout") == set(LAYOUTS)
     assert enum("inspect", *tensor, "colour") == set(COLOURS)
-    words = {"resize": RESIZES, "corner": CORNERS, "colour": COLOUR_ORDERS, "dtype": DTYPES}
-    words["layout"] = PREPROCESS_LAYOUTS
-    for key, table in words.items():
-        assert enum("inspect", *recipe, key) == set(table)
+    for field in ("resize", "interpolation", "corner", "colour", "layout", "dtype"):
+        assert enum("inspect", *recipe, field) == words_of(field)
     assert enum("verify", "$defs", "mismatch", "properties", "pattern") == set(PATTERNS)
     fates = {*FATES, RELABELLED}
     assert enum("changes", "$defs", "layer", "properties", "fate") == fates
