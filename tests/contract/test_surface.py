@@ -24,9 +24,9 @@ import pytest
 
 import bittrue
 from bittrue import chain
-from bittrue.archive import ARCHIVE_FORMAT, Network, archive_bytes
+from bittrue.archive import ARCHIVE_FORMAT, archive_bytes
 from bittrue.cli.main import BROKEN_PIPE, INTERRUPTED, cli
-from bittrue.compiler.fileformat import BUFFER_ROW, SECTIONS, TENSOR_ROW, VERSION
+from bittrue.compiler.file_layout import BUFFER_ROW, SECTIONS, TENSOR_ROW, VERSION
 from bittrue.compiler.instructions import (
     BINARY_FUNCTIONS,
     COMPARE_FUNCTIONS,
@@ -36,6 +36,7 @@ from bittrue.compiler.instructions import (
 )
 from bittrue.compiler.program import PATTERNS
 from bittrue.dtypes import DTYPES
+from bittrue.network import Network
 from bittrue.settings import SETTINGS
 from tests.golden import FOLDER, check_golden
 from tests.run_program import call
