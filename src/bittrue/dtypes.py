@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import numpy as np
-
-from bittrue.errors import InternalError
+from math import prod
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,26 +43,6 @@ BY_CODE: dict[int, DType] = {row.code: row for row in DTYPES.values() if row.cod
 BY_ONNX: dict[int, DType] = {row.onnx: row for row in DTYPES.values()}
 
 
-def dtype(name: str) -> DType:
-    """Return the row for a type's name.
-
-    Raises:
-        InternalError: if the name is not in the table; readers check names before they get here.
-    """
-    try:
-        return DTYPES[name]
-    except KeyError:
-        raise InternalError(f"no element type is called {name!r}") from None
-
-
 def nbytes(name: str, shape: tuple[int, ...]) -> int:
     """Return the bytes that a dense tensor of this type and shape takes, as a Python int."""
-    count = dtype(name).itemsize
-    for dim in shape:
-        count *= int(dim)
-    return count
-
-
-def name_of(array: np.ndarray) -> str:
-    """Return the type's name of an array, for example ``uint8``."""
-    return array.dtype.name
+    return prod(map(int, shape), start=DTYPES[name].itemsize)

@@ -18,7 +18,6 @@ from bittrue.compiler.program import (
 )
 from bittrue.compiler.vectors import input_ranges
 from bittrue.contract.tensor import Contract, TensorContract
-from bittrue.dtypes import name_of
 
 
 class Builder:
@@ -44,7 +43,7 @@ class Builder:
         return len(self.tensors) - 1
 
     def constant(self, name: str, array: np.ndarray) -> int:
-        self.tensors.append(Tensor(name, name_of(array), array.shape, len(self.buffers)))
+        self.tensors.append(Tensor(name, array.dtype.name, array.shape, len(self.buffers)))
         self.constants[len(self.buffers)] = np.frombuffer(array.tobytes(), np.uint8)
         self._place(array.nbytes, True)
         return len(self.tensors) - 1

@@ -17,7 +17,6 @@ from bittrue.compiler.instructions import (
 )
 from bittrue.compiler.program import ALIGNMENT, Buffer, Instruction, Program, Tensor
 from bittrue.contract.tensor import Contract, TensorContract
-from bittrue.dtypes import name_of
 
 FILLS = ("random", "least", "most")
 
@@ -57,7 +56,7 @@ class Builder:
         return len(self.tensors) - 1
 
     def constant(self, array: np.ndarray) -> int:
-        row = Tensor(f"t{len(self.tensors)}", name_of(array), array.shape, len(self.buffers))
+        row = Tensor(f"t{len(self.tensors)}", array.dtype.name, array.shape, len(self.buffers))
         self.constants[len(self.buffers)] = np.frombuffer(array.tobytes(), np.uint8)
         self._place(array.nbytes, True)
         self.tensors.append(row)

@@ -20,7 +20,6 @@ from bittrue.compiler.constants import Refusal
 from bittrue.compiler.instructions import BY_NAME, COPY_RANK
 from bittrue.compiler.limits import DIM_MAX, RANK_MAX
 from bittrue.compiler.program import Buffer, Instruction, Tensor
-from bittrue.dtypes import name_of
 from bittrue.errors import InternalError
 from bittrue.graph.model import Node, Shape, Value
 from bittrue.graph.names import fresh
@@ -204,12 +203,12 @@ class Lowering:
         """Return the index of a constant tensor; equal ones are stored once."""
         dense = np.ascontiguousarray(array)
         data = dense.reshape(-1).view(np.uint8)
-        key = (name_of(dense), dense.shape, hashlib.sha256(data.tobytes()).digest())
+        key = (dense.dtype.name, dense.shape, hashlib.sha256(data.tobytes()).digest())
         if key not in self._known:
             self._known[key] = len(self.tensors)
             self.constants[len(self.buffers)] = data
             name = fresh(f"{self._node.name}/{role}", self._taken, ".")
-            self.tensors.append(Tensor(name, name_of(dense), dense.shape, len(self.buffers)))
+            self.tensors.append(Tensor(name, dense.dtype.name, dense.shape, len(self.buffers)))
             self.buffers.append(Buffer(dense.nbytes, True))
         return self._known[key]
 

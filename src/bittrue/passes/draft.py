@@ -8,7 +8,6 @@ from heapq import heapify, heappop, heappush
 
 import numpy as np
 
-from bittrue.dtypes import name_of
 from bittrue.errors import InternalError
 from bittrue.graph.model import Attr, Graph, Node, Shape, Value, frozen_attrs
 from bittrue.graph.names import fresh
@@ -183,7 +182,7 @@ class Draft:
 
     def new_constant(self, name: str, array: np.ndarray) -> str:
         """Enter a constant that equals no tensor of the source; return its name, made unique."""
-        name = self.new_value(name, name_of(array), array.shape)
+        name = self.new_value(name, array.dtype.name, array.shape)
         self.constants[name] = array
         return name
 
@@ -193,7 +192,7 @@ class Draft:
         mine = name in self.constants and set(self._readers.get(name, {})) <= {node.name}
         if not mine:
             return self.new_constant(name, array)
-        self.values[name] = Value(name, name_of(array), array.shape)
+        self.values[name] = Value(name, array.dtype.name, array.shape)
         self.constants[name] = array
         return name
 
