@@ -454,7 +454,7 @@ def complete_attrs(op: str, attrs: Mapping[str, object], *, where: str = "") -> 
     problems = attr_problems(op, canonical)
     if problems:
         raise ModelError("; ".join(problems), where=where or op, hint="mend the node's attributes")
-    return frozen_attrs({name: value for name, value in canonical.items() if _is_attr(value)})
+    return frozen_attrs(canonical)
 
 
 def attr_problems(op: str, attrs: Mapping[str, object]) -> list[str]:
@@ -477,10 +477,6 @@ def attr_problems(op: str, attrs: Mapping[str, object]) -> list[str]:
         if fault:
             problems.append(f"attribute {item.name!r} is {attrs[item.name]!r}, {fault}")
     return problems
-
-
-def _is_attr(value: object) -> bool:
-    return isinstance(value, bool | int | float | str | tuple)
 
 
 def _canonical(item: Attribute | None, value: object) -> Attr:
