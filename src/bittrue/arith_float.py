@@ -1,7 +1,7 @@
-"""The float functions of a program beyond `bittrue.arith`'s exp, sigmoid and softmax, in NumPy.
+"""The float functions of a program, in NumPy.
 
-Normative in the same way: the emulator calls these, the C++ kernels equal them bit for bit, and
-docs/numerics.md 7.6 to 7.11 derives them. Every float32 operation rounds once, to nearest even, in
+Normative as `bittrue.arith` is: the emulator calls these, the C++ kernels equal them bit for bit,
+and docs/numerics.md 7 derives them. Every float32 operation rounds once, to nearest even, in
 the order written. A NaN that comes out may have any bits; what stores it makes it the one NaN.
 """
 
@@ -11,17 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from bittrue.arith import (
-    EXP_COEFFICIENTS,
-    F32,
-    LN2_HI,
-    LN2_LO,
-    LOG2E,
-    SUM_LANES,
-    exp,
-    lane_sum,
-    sigmoid,
-)
+from bittrue.arith import F32
 
 U32_SIGN = np.uint32(0x80000000)
 _ONE, _HALF, _ZERO = np.float32(1), np.float32(0.5), np.float32(0)
@@ -51,6 +41,79 @@ def _whole(x: F32) -> F32:
 def _with_sign(magnitude: F32, x: F32) -> F32:
     """Return a magnitude (sign bit clear, or that of x) with the sign of x."""
     return (magnitude.view(np.uint32) | (x.view(np.uint32) & U32_SIGN)).view(np.float32)
+
+
+# --- exp, sigmoid, softmax ---------------------------------------------------------------------
+
+# exp: x = n*ln2 + r with |r| <= ln2/2, ln2 split so that n*LN2_HI is exact for |n| < 2**9.
+EXP_LO = np.float32(-87.0)
+EXP_HI = np.float32(88.0)
+LOG2E = np.float32(1.44269504088896341)
+LN2_HI = np.float32(0.693359375)
+LN2_LO = np.float32(-2.12194440e-4)
+#: Taylor's coefficients 1/7! to 1/2!: on |r| <= 0.3466 the rest is below 2**-29 relative.
+EXP_COEFFICIENTS = tuple(
+    np.float32(1.0 / denominator) for denominator in (5040.0, 720.0, 120.0, 24.0, 6.0, 2.0)
+)
+
+
+def exp(x: F32) -> F32:
+    """Return e**x by a fixed sequence of float32 operations (docs/numerics.md 7.1).
+
+    x is clamped to [-87, 88]; within, the relative error is below 2 ulp. NaN gives NaN.
+    """
+    clamped = np.minimum(np.maximum(np.asarray(x, np.float32), EXP_LO), EXP_HI)
+    whole = np.rint(clamped * LOG2E)
+    rest = (clamped - whole * LN2_HI) - whole * LN2_LO
+    poly = _polynomial(rest, EXP_COEFFICIENTS)
+    poly = ((poly * rest) * rest + rest) + np.float32(1)
+    steps = np.nan_to_num(whole, nan=0.0).astype(np.int32)
+    power = ((steps + np.int32(127)) << np.int32(23)).view(np.float32)
+    return np.asarray(poly * power, np.float32)
+
+
+def sigmoid(x: F32) -> F32:
+    """Return ``fl(1 / fl(1 + exp(-x)))`` with `exp` from this module."""
+    one = np.float32(1)
+    return np.asarray(one / (one + exp(-np.asarray(x, np.float32))), np.float32)
+
+
+#: Sums of floats run in this many lanes, then over the lanes as a tree (docs/numerics.md 7.3).
+SUM_LANES = 16
+
+
+def lane_sum(x: F32) -> F32:
+    """Return the sum over the last axis in the stated order, float32 of shape x.shape[:-1].
+
+    Lane j adds x[j], x[j+16], x[j+32], ... in that order, starting from 0; then the lanes are
+    added as a tree: j with j+8, j with j+4, j with j+2, j with j+1.
+    """
+    x = np.asarray(x, np.float32)
+    lanes = np.zeros((*x.shape[:-1], SUM_LANES), np.float32)
+    for start in range(0, x.shape[-1], SUM_LANES):
+        part = x[..., start : start + SUM_LANES]
+        lanes[..., : part.shape[-1]] = lanes[..., : part.shape[-1]] + part
+    width = SUM_LANES // 2
+    while width:
+        lanes = lanes[..., :width] + lanes[..., width : 2 * width]
+        width //= 2
+    return lanes[..., 0]
+
+
+#: The one NaN that the float instructions store: quiet, positive, no payload.
+NAN = np.uint32(0x7FC00000).view(np.float32)
+
+
+def one_nan(x: F32) -> F32:
+    """Return x with every NaN replaced by NAN (docs/numerics.md 1), float32 of x's shape."""
+    return np.where(np.isnan(x), NAN, x)
+
+
+def softmax(x: F32) -> F32:
+    """Return softmax over the last axis: ``e = exp(fl(x - max)); fl(e / lane_sum(e))``."""
+    x = np.asarray(x, np.float32)
+    shifted = exp(x - x.max(axis=-1, keepdims=True))
+    return shifted / lane_sum(shifted)[..., None]
 
 
 # --- functions of one number -------------------------------------------------------------------

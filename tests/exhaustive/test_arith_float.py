@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bittrue import arith_float
-from bittrue.arith import NAN, one_nan
+from bittrue.arith_float import NAN, one_nan
 
 Exact = Callable[[np.ndarray], np.ndarray]
 #: Every so manyth bit pattern of all float32; a prime, so that significands are mixed.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bittrue import arith
+from bittrue import arith_float
 from bittrue.compiler.instructions import BINARY_FUNCTIONS, REDUCTIONS, UNARY_FUNCTIONS
 from bittrue.compiler.program import Program
 from bittrue.engines.emulate import Emulator
@@ -117,6 +117,6 @@ def test_products_of_matrices(isa: str) -> None:
 
 def test_the_rule_changes_no_number() -> None:
     bits = np.arange(0, 2**32, 65537, dtype=np.uint64).astype(np.uint32)
-    found = arith.one_nan(bits.view(np.float32)).view(np.uint32)
+    found = arith_float.one_nan(bits.view(np.float32)).view(np.uint32)
     nan = (bits & 0x7FFFFFFF) > 0x7F800000
     np.testing.assert_array_equal(found, np.where(nan, THE_NAN, bits))

@@ -121,7 +121,7 @@ INSTRUCTIONS: tuple[InstructionKind, ...] = (
     ),
     InstructionKind(
         "F32_SOFTMAX", 14, ("x",), (), ("y",), (),
-        "f32, over the last axis: arith.softmax",
+        "f32, over the last axis: arith_float.softmax",
     ),
     InstructionKind(
         "MATMUL", 15, ("a", "b"), ("multiplier",), ("y",), ("zero_a", "zero_b", *_RANGE),

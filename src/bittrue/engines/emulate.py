@@ -264,33 +264,33 @@ def _dequantize(step: Step) -> None:
 def _f32_binary(step: Step) -> None:
     function = arith_float.BINARY[BINARY_FUNCTIONS[step.params["function"]]]
     with np.errstate(all="ignore"):
-        step.output[...] = arith.one_nan(function(step.inputs[0], step.inputs[1]))
+        step.output[...] = arith_float.one_nan(function(step.inputs[0], step.inputs[1]))
 
 
 def _f32_unary(step: Step) -> None:
     function = arith_float.UNARY[UNARY_FUNCTIONS[step.params["function"]]]
     with np.errstate(all="ignore"):
-        step.output[...] = arith.one_nan(function(step.inputs[0]))
+        step.output[...] = arith_float.one_nan(function(step.inputs[0]))
 
 
 def _f32_softmax(step: Step) -> None:
     with np.errstate(all="ignore"):
-        step.output[...] = arith.one_nan(arith.softmax(step.inputs[0]))
+        step.output[...] = arith_float.one_nan(arith_float.softmax(step.inputs[0]))
 
 
 def _f32_where(step: Step) -> None:
-    step.output[...] = arith.one_nan(arith_float.where(*step.inputs))
+    step.output[...] = arith_float.one_nan(arith_float.where(*step.inputs))
 
 
 def _f32_reduce(step: Step) -> None:
     function = arith_float.REDUCTIONS[REDUCTIONS[step.params["function"]]]
     with np.errstate(all="ignore"):
-        step.output[...] = arith.one_nan(function(step.inputs[0]))[..., None]
+        step.output[...] = arith_float.one_nan(function(step.inputs[0]))[..., None]
 
 
 def _f32_matmul(step: Step) -> None:
     with np.errstate(all="ignore"):
-        step.output[...] = arith.one_nan(arith_float.matmul(step.inputs[0], step.inputs[1]))
+        step.output[...] = arith_float.one_nan(arith_float.matmul(step.inputs[0], step.inputs[1]))
 
 
 # --- moves -------------------------------------------------------------------------------------
