@@ -7,7 +7,6 @@ import logging
 import numpy as np
 import pytest
 
-import bittrue.quant.calibrate as calibrate
 from bittrue.errors import DataError
 from bittrue.graph.model import Graph
 from bittrue.graph.reference import run_reference
@@ -103,7 +102,7 @@ def test_portions_change_nothing(
         asked.append(len(taps))  # type: ignore[arg-type]
         return run_reference(network, inputs, taps)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(calibrate, "TAP_BYTES", 1000)
+    monkeypatch.setattr("bittrue.arrays.PORTION_BYTES", 1000)
     parts = gather(network, samples, watched)
     assert max(asked) < 4
     for name, seen in whole.tensors.items():

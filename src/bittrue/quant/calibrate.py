@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
+from bittrue.arrays import portions
 from bittrue.dtypes import nbytes
 from bittrue.errors import DataError
 from bittrue.graph.model import Graph, Value
@@ -23,8 +24,6 @@ log = logging.getLogger(__name__)
 
 #: Fewer samples than this are used, with a warning: extremes are then mostly missed.
 FEW = 16
-#: Tensors of one run that are read together take at most this many bytes.
-TAP_BYTES = 2**28
 
 
 class Run(Protocol):
@@ -102,7 +101,7 @@ def _as_input(value: Value, given: np.ndarray, where: str) -> np.ndarray:
 def gather(graph: Graph, samples: Samples, run: Run, *, limit: int | None = None) -> Statistics:
     """Return what each float32 tensor of a graph holds over the samples.
 
-    Memory stays bounded: tensors are read in portions of at most TAP_BYTES, one sample at a time.
+    Memory stays bounded: tensors are read in portions, one sample at a time.
 
     Args:
         graph: The optimised float graph.
@@ -128,7 +127,9 @@ def gather(graph: Graph, samples: Samples, run: Run, *, limit: int | None = None
         name: Collector(channels=graph.values[name].shape[1] if name in separate else 0)
         for name in wanted
     }
-    for number, taps in enumerate(_portions(graph, wanted)):
+    # A graph without float32 tensors runs too: its samples are checked.
+    parts = portions(wanted, lambda name: nbytes("float32", graph.values[name].shape)) or [[]]
+    for number, taps in enumerate(parts):
         for index in range(count):
             inputs = inputs_of(graph, samples[index], where=f"calibration sample {index}")
             if number == 0:
@@ -137,20 +138,6 @@ def gather(graph: Graph, samples: Samples, run: Run, *, limit: int | None = None
             for name in taps:
                 collectors[name].add(_finite(found[name], name, index))
     return Statistics({name: item.finish() for name, item in collectors.items()}, count)
-
-
-def _portions(graph: Graph, names: Sequence[str]) -> list[list[str]]:
-    """Return the names in runs that take at most TAP_BYTES each, or hold one name."""
-    portions: list[list[str]] = [[]]
-    size = 0
-    for name in names:
-        own = nbytes("float32", graph.values[name].shape)
-        if portions[-1] and size + own > TAP_BYTES:
-            portions.append([])
-            size = 0
-        portions[-1].append(name)
-        size += own
-    return portions
 
 
 def _warn_if_flat(inputs: Mapping[str, np.ndarray], index: int) -> None:
