@@ -11,7 +11,7 @@ from bittrue.errors import InternalError
 from bittrue.graph.model import Graph, Node
 from bittrue.graph.verify import verify
 from bittrue.passes.draft import Draft, make, merged, rewrite
-from tests.graphs import GraphBuilder, assert_equal, ops
+from tests.graphs import GraphBuilder, ops
 
 
 def chain(*outputs: str) -> Graph:
@@ -36,7 +36,7 @@ def test_a_draft_knows_who_makes_and_reads_a_value() -> None:
     assert [node.name for node in draft.readers("a:out")] == ["b", "d"]
     assert not draft.private("a:out")  # two read it
     assert draft.private("b:out")
-    assert not draft.private("c:out")  # it is an output
+    assert not Draft(chain("b:out", "c:out", "d:out")).private("b:out")  # it is an output too
 
 
 def test_a_draft_leaves_its_graph_as_it_was_and_finishes_as_the_same_nodes() -> None:
@@ -60,15 +60,25 @@ def test_new_nodes_take_the_place_and_the_work_of_the_old_ones() -> None:
     verify(after)
 
 
+def test_new_nodes_stand_where_the_last_of_the_old_ones_stood() -> None:
+    draft = Draft(chain())
+    old = [draft.node("b"), draft.node("d")]
+    draft.replace(old, old)
+    assert [node.name for node in draft.in_order()] == ["a", "b", "c", "d"]
+
+
 def test_nodes_put_first_run_before_all_others_in_the_order_given() -> None:
     draft = Draft(chain())
+    loose = draft.new_value("loose", "float32", (2, 3))
     moved = draft.new_value("moved", "float32", (2, 3))
-    twice = draft.new_value("twice", "float32", (2, 3))
-    draft.read_instead("x", twice)
-    draft.put_first([make("m", "Neg", ("x",), (moved,)), make("t", "Neg", (moved,), (twice,))])
-    after = draft.finish()
-    assert [node.name for node in after.nodes][:3] == ["m", "t", "a"]
-    assert_equal(chain(), after, atol=0)
+    draft.put_first([make("l", "Neg", ("x",), (loose,)), make("m", "Neg", ("x",), (moved,))])
+    assert [node.name for node in draft.in_order()] == ["l", "m", "a", "b", "c", "d"]
+
+
+def test_the_readers_of_one_value_read_another_instead() -> None:
+    draft = Draft(chain())
+    draft.read_instead("a:out", "x")
+    assert [node.inputs for node in draft.finish().nodes] == [("x",), ("x",), ("b:out",), ("x",)]
 
 
 def test_a_value_stands_in_for_an_equal_one_and_takes_its_origin() -> None:
