@@ -1,4 +1,4 @@
-"""Arrays in .npy and .npz files. They may come from anybody: nothing is unpickled."""
+"""Arrays in .npy and .npz files, of which nothing is unpickled; and how many are held at once."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from bittrue.errors import DataError
 
+Row = TypeVar("Row")
+
+#: Tensors fetched in one run take at most this many bytes (or are one tensor): each run repeats the
+#: whole network, and all of its tensors at once could be many gigabytes.
+PORTION_BYTES = 2**28
 #: A .npz is compressed: more than this is refused before anything is unpacked.
 MOST_UNPACKED = 1 << 32
 #: What NumPy, zipfile and zlib raise for files that are damaged, or hostile.
@@ -94,3 +100,22 @@ def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
             np.lib.format.write_array(member, array, allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue())
     return out.getvalue()
+
+
+def portions(rows: Iterable[Row], size: Callable[[Row], int]) -> list[list[Row]]:
+    """Return rows in order, in lists of at most PORTION_BYTES or of one row; none is empty.
+
+    Args:
+        rows: What is to be fetched.
+        size: How many bytes a row takes.
+    """
+    found: list[list[Row]] = []
+    held = 0
+    for row in rows:
+        own = size(row)
+        if not found or held + own > PORTION_BYTES:
+            found.append([])
+            held = 0
+        found[-1].append(row)
+        held += own
+    return found

@@ -26,14 +26,15 @@ from bittrue.importers.readers import Request, import_source
 from bittrue.inputs import adapt
 from bittrue.network import Network, Source
 from bittrue.passes.history import history_to_json
-from bittrue.quant.calibrate import Run, Sample, samples_from
+from bittrue.quant.calibrate import Run
 from bittrue.quant.model import QuantizedGraph
+from bittrue.quant.options import DEFAULTS, QuantizeOptions
+from bittrue.quant.samples import Sample, Samples, samples_from
 from bittrue.stages import stage_contract, stage_graph
 
 log = logging.getLogger(__name__)
 
 Pictures = str | Path | Iterable[np.ndarray | Mapping[str, np.ndarray]]
-DEFAULT_SAMPLES = 64
 #: Of `compile`: a random one, and one at the upper end of every input.
 DEFAULT_VECTORS = 2
 #: Cuts that are tried before none is proposed; the second begins where the first one led.
@@ -148,7 +149,7 @@ def optimize(network: Network, *, normalize_inside: bool = True) -> Network:
     )
 
 
-def check(network: Network, *, tail: str = "float") -> None:
+def check(network: Network, *, tail: str = DEFAULTS.tail) -> None:
     """Refuse a network that the engine could not run however it is calibrated.
 
     `optimize` runs first if it did not.
@@ -166,26 +167,27 @@ def check(network: Network, *, tail: str = "float") -> None:
 
     if network.optimized is None:
         network = optimize(network)
-    refused = unsupported_nodes(stage_graph(network, "fp_optimized"), tail=tail)
+    options = QuantizeOptions(tail=tail)
+    refused = unsupported_nodes(stage_graph(network, "fp_optimized"), options)
     if refused:
         raise UnsupportedError(
             f"{len(refused)} node{'s' if len(refused) > 1 else ''} cannot run on the engine",
             nodes=refused,
             where=network.source.name,  # the file: graphs are often all called "main_graph"
-            hint=_cut_hint(network, tail),
+            hint=_cut_hint(network, options),
         )
 
 
-def _cut_hint(network: Network, tail: str) -> str:
+def _cut_hint(network: Network, options: QuantizeOptions) -> str:
     """Say at which tensors, all together, the network could end; they have been tried."""
-    ends = _ends_that_compile(network, tail)
+    ends = _ends_that_compile(network, options)
     if not ends:
         return "change these layers in the source: nothing that compiles could be kept before them"
     told = " ".join(f"--end {shlex.quote(name)}" for name in ends)
     return f"end the network before them, at all of these: {told} (what is left compiles)"
 
 
-def _ends_that_compile(network: Network, tail: str) -> tuple[str, ...]:
+def _ends_that_compile(network: Network, options: QuantizeOptions) -> tuple[str, ...]:
     """Return tensors of the source at which the network can end; empty if none were found."""
     from bittrue.compiler.supported import joint_cut, unsupported_nodes
 
@@ -193,7 +195,7 @@ def _ends_that_compile(network: Network, tail: str) -> tuple[str, ...]:
     shorter = network
     for _ in range(CUT_TRIES):
         graph = stage_graph(shorter, "fp_optimized")
-        refused = unsupported_nodes(graph, tail=tail)
+        refused = unsupported_nodes(graph, options)
         if not refused:
             return ends
         ends = joint_cut(graph, {row.node for row in refused})
@@ -209,10 +211,10 @@ def _ends_that_compile(network: Network, tail: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Adapted(Sequence[Sample]):
+class _Adapted:
     """Calibration samples in the domain of fp_optimized, made when they are asked for."""
 
-    samples: Sequence[Sample]
+    samples: Samples
     contract: Contract
     preprocess: Mapping[str, Preprocess]
     seen: Callable[[int, int], None]
@@ -220,9 +222,7 @@ class _Adapted(Sequence[Sample]):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, index: int) -> Sample:  # type: ignore[override]
-        if not 0 <= index < len(self.samples):
-            raise IndexError(index)
+    def __getitem__(self, index: int) -> Sample:
         sample = self.samples[index]
         self.seen(index, len(self))
         given = sample if isinstance(sample, Mapping) else {"": np.asarray(sample)}
@@ -240,10 +240,10 @@ def quantize(
     network: Network,
     calibration: Pictures,
     *,
-    samples: int = DEFAULT_SAMPLES,
-    observer: str = "auto",
-    tail: str = "float",
-    rounding: str = "kernel-sum",
+    samples: int = DEFAULTS.samples,
+    observer: str = DEFAULTS.observer,
+    tail: str = DEFAULTS.tail,
+    rounding: str = DEFAULTS.rounding,
     seen: Callable[[int, int], None] = lambda index, count: None,
 ) -> Network:
     """Return the network with codes chosen for every value; `optimize` runs first if it did not.
@@ -269,36 +269,28 @@ def quantize(
 
     if network.optimized is None:
         network = optimize(network)
+    options = QuantizeOptions(samples=samples, observer=observer, tail=tail, rounding=rounding)
     graph = stage_graph(network, "fp_optimized")
     contract = stage_contract(network, "fp_optimized")
     listed = _calibration_samples(network, calibration, samples)
     adapted = _Adapted(listed, contract, network.preprocess, seen)
-    quantized = run_quantize(
+    done = run_quantize(
         graph,
         adapted,
         run=_run(_float_runner(graph, contract)),
         simulate=lambda candidate: _run(_simulate_runner(candidate, contract)),
-        observer=observer,
-        tail=tail,
-        rounding=rounding,
-        limit=samples,
+        options=options,
     )
-    settings = {
-        "bittrue": __version__,
-        "samples": min(len(listed), samples),
-        "observer": observer,
-        "tail": tail,
-        "rounding": rounding,
-    }
+    told = replace(options, samples=min(len(listed), samples)).to_json()
     return replace(
         network,
-        quantized=quantized,
+        quantized=done.quantized,
         executable=None,
-        provenance={**network.provenance, "quantize": settings},
+        provenance={**network.provenance, "quantize": {"bittrue": __version__, **told}},
     )
 
 
-def _calibration_samples(network: Network, given: Pictures, limit: int) -> Sequence[Sample]:
+def _calibration_samples(network: Network, given: Pictures, limit: int) -> Samples:
     if not isinstance(given, str | Path):
         return list(given)
     if len(network.preprocess) != 1:
@@ -371,16 +363,12 @@ def compile(network: Network, *, vectors: int = DEFAULT_VECTORS) -> Network:
             provenance={**provenance, **told},
         )
     except UnsupportedError as why:
-        check(network, tail=_tail_of(network))  # says at which tensors the network could end
+        options = QuantizeOptions.from_json(network.provenance.get("quantize"))
+        check(network, tail=options.tail)  # says at which tensors the network could end
         why.where = network.source.name
         raise
     executable = to_bytes(with_vectors(program, vectors))
     return replace(network, executable=executable, provenance=provenance)
-
-
-def _tail_of(network: Network) -> str:
-    settings = network.provenance.get("quantize")
-    return str(settings.get("tail", "float")) if isinstance(settings, Mapping) else "float"
 
 
 def build(
@@ -392,7 +380,7 @@ def build(
     start: Sequence[str] = (),
     end: Sequence[str] = (),
     preprocess: PreprocessLike | Mapping[str, PreprocessLike] | None = None,
-    samples: int = DEFAULT_SAMPLES,
+    samples: int = DEFAULTS.samples,
 ) -> Network:
     """Return a network taken through every stage in one go, with the default settings of each.
 

@@ -62,6 +62,15 @@ def get(name: str) -> str:
     return value
 
 
+def get_flag(name: str) -> bool:
+    """Return whether a setting that may be 0 or 1 is 1.
+
+    Raises:
+        UsageError: if it is anything else.
+    """
+    return get(name) == "1"
+
+
 def get_count(name: str) -> int:
     """Return a setting that is a whole number of at least 0.
 

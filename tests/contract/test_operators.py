@@ -20,7 +20,9 @@ from bittrue.graph.elementwise import BINARY_EXPR, UNARY_EXPR
 from bittrue.graph.expression import WORDS
 from bittrue.graph.ops import FAMILIES, OPS
 from bittrue.graph.reference import REFERENCE
+from bittrue.graph.weights import WEIGHTED
 from bittrue.importers.export import EXPORTS, OPSET
+from bittrue.passes.channels import ALIKE, CARRIERS, NOT_CUT
 from bittrue.quant.target import TARGETS
 
 
@@ -56,13 +58,20 @@ def test_each_lowered_operator_has_a_form(op: str) -> None:
     assert LOWERINGS[op].codes or LOWERINGS[op].floats
 
 
+@pytest.mark.parametrize("op", OPS)
+def test_each_operator_is_cut_by_channels_in_one_way_or_says_why_not(op: str) -> None:
+    ways = (WEIGHTED, BINARY_EXPR, ALIKE, CARRIERS, ("Reshape",), NOT_CUT)
+    assert sum(op in way for way in ways) == 1
+
+
 @pytest.mark.parametrize("op", LOWERINGS)
 def test_each_lowered_operator_has_a_quantisation_target(op: str) -> None:
     assert op in {row.op for row in TARGETS}
 
 
 def test_no_part_is_there_for_an_operator_that_is_not() -> None:
-    for table in (REFERENCE, BINARY_EXPR, EXPORTS, LOWERINGS, NOT_LOWERED):
+    tables = (REFERENCE, BINARY_EXPR, EXPORTS, LOWERINGS, NOT_LOWERED, CARRIERS, NOT_CUT)
+    for table in tables:
         assert set(table) <= set(OPS)
 
 

@@ -35,7 +35,7 @@ from bittrue.contract.preprocess import Preprocess, load_preprocess
 from bittrue.errors import Error
 from bittrue.importers.onnx import import_onnx
 from bittrue.inputs import read_input
-from bittrue.quant.calibrate import samples_from
+from bittrue.quant.samples import Sample, samples_from
 from tests.bte import sealed, section, with_meta
 from tests.format.programs import small_program
 from tests.unit.networks import TOML, tiny, tiny_onnx
@@ -461,6 +461,11 @@ def _read_input(path: Path) -> object:
     return read_input(path, RAW)
 
 
+def _read_samples(path: Path) -> list[Sample]:
+    found = samples_from(path)
+    return [found[index] for index in range(len(found))]
+
+
 KINDS: dict[str, Kind] = {
     "bte": Kind(
         ".bte", lambda: to_bytes(small_program()), change_bte, lambda p: from_bytes(p.read_bytes())
@@ -469,8 +474,8 @@ KINDS: dict[str, Kind] = {
     "onnx": Kind(".onnx", tiny_onnx, change_onnx, import_onnx),
     "npy": Kind(".npy", _npy, change_npy, _read_input),
     "npz": Kind(".npz", _npz, change_zip, _read_input),
-    "samples": Kind(".npy", _npy, change_npy, lambda p: list(samples_from(p))),
-    "zipped samples": Kind(".npz", _npz, change_zip, lambda p: list(samples_from(p))),
+    "samples": Kind(".npy", _npy, change_npy, _read_samples),
+    "zipped samples": Kind(".npz", _npz, change_zip, _read_samples),
     "toml": Kind(".toml", TOML.encode, change_toml, load_preprocess),
     "torch": Kind(".pt", _weights, change_bytes, _read_weights),
     "torch zip": Kind(".pt", _weights, change_zip, _read_weights),

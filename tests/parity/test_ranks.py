@@ -27,6 +27,7 @@ from bittrue.graph.ops import OPS
 from bittrue.graph.reference import run_reference
 from bittrue.passes.pipeline import optimize
 from bittrue.quant.calibrate import gather
+from bittrue.quant.options import QuantizeOptions
 from bittrue.quant.partition import TAILS
 from bittrue.quant.pipeline import quantize_with
 from tests.graphs import GraphBuilder
@@ -270,10 +271,8 @@ def compiled(graph: Graph) -> list[Program]:
     """One program of each tail; the same one once."""
     done = optimize(graph).graph
     statistics = gather(done, samples(done), lambda x, taps: run_reference(done, x, taps))
-    programs = (
-        compile_graph(quantize_with(done, statistics, observer="minmax", tail=tail))
-        for tail in TAILS
-    )
+    options = [QuantizeOptions(observer="minmax", tail=tail) for tail in TAILS]
+    programs = (compile_graph(quantize_with(done, statistics, row).quantized) for row in options)
     return list({to_bytes(program): program for program in programs}.values())
 
 

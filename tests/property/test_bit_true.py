@@ -19,7 +19,10 @@ from bittrue.graph.reference import run_reference
 from bittrue.passes.pipeline import optimize
 from bittrue.quant.calibrate import gather
 from bittrue.quant.observers import OBSERVERS
+from bittrue.quant.options import QuantizeOptions
+from bittrue.quant.partition import TAILS
 from bittrue.quant.pipeline import quantize_with
+from bittrue.quant.weights import ROUNDINGS
 from tests.graphs import random_graph, random_inputs
 from tests.kernels.programs import Case, fill_codes
 from tests.property.programs import INPUTS, drawn_chain, drawn_conv
@@ -88,13 +91,12 @@ def test_any_chain_of_instructions_has_the_emulators_bits(case: Case) -> None:
 # --- networks --------------------------------------------------------------------------------
 
 
-def compiled(graph: Graph, *, observer: str, tail: str, rounding: str) -> Program:
+def compiled(graph: Graph, options: QuantizeOptions) -> Program:
     """Return a float graph as a program: passes, calibration on random samples, compiler."""
     after = optimize(graph).graph
     samples = [random_inputs(after, seed) for seed in range(SAMPLES)]
     seen = gather(after, samples, lambda inputs, taps: run_reference(after, inputs, taps))
-    quantized = quantize_with(after, seen, observer=observer, tail=tail, rounding=rounding)
-    return compile_graph(quantized)
+    return compile_graph(quantize_with(after, seen, options).quantized)
 
 
 def random_buffers(program: Program, seed: int, fill: str) -> tuple[np.ndarray, ...]:
@@ -111,17 +113,20 @@ def random_buffers(program: Program, seed: int, fill: str) -> tuple[np.ndarray, 
 
 @given(
     graph=random_graph(choices=True),
-    observer=st.sampled_from(sorted(OBSERVERS)),
-    tail=st.sampled_from(("float", "int8")),
-    rounding=st.sampled_from(("kernel-sum", "nearest")),
+    options=st.builds(
+        QuantizeOptions,
+        observer=st.sampled_from(sorted(OBSERVERS)),
+        tail=st.sampled_from(sorted(TAILS)),
+        rounding=st.sampled_from(sorted(ROUNDINGS)),
+    ),
     seed=st.integers(0, 2**16),
     fill=st.sampled_from(INPUTS),
 )
 def test_any_network_has_the_emulators_bits(
-    graph: Graph, observer: str, tail: str, rounding: str, seed: int, fill: str
+    graph: Graph, options: QuantizeOptions, seed: int, fill: str
 ) -> None:
     try:
-        program = compiled(graph, observer=observer, tail=tail, rounding=rounding)
+        program = compiled(graph, options)
     except UnsupportedError as why:
         event(f"refused: {sorted({item.op for item in why.nodes})}")
         return

@@ -23,6 +23,8 @@ from bittrue.graph.model import Graph, Node
 from bittrue.graph.reference import run_node, run_reference
 from bittrue.passes.pipeline import optimize
 from bittrue.quant.model import QuantizedGraph
+from bittrue.quant.options import QuantizeOptions
+from bittrue.quant.partition import TAILS
 from bittrue.quant.pipeline import quantize
 from tests.graphs import random_graph, random_inputs
 
@@ -41,7 +43,8 @@ def quantized_of(graph: Graph, tail: str) -> QuantizedGraph:
         return run_reference(graph, inputs, taps)
 
     samples = [random_inputs(graph, seed) for seed in range(2)]
-    return quantize(graph, samples, run=run, observer="minmax", tail=tail)
+    options = QuantizeOptions(observer="minmax", tail=tail)
+    return quantize(graph, samples, run=run, options=options).quantized
 
 
 def stored(quantized: QuantizedGraph, program: Program) -> dict[str, np.ndarray]:
@@ -137,7 +140,7 @@ REASONS = (
 
 
 @settings(max_examples=60)
-@given(random_graph(choices=True), st.sampled_from(["float", "int8"]))
+@given(random_graph(choices=True), st.sampled_from(sorted(TAILS)))
 def test_every_step_of_a_program_is_right(graph: Graph, tail: str) -> None:
     assume(graph.outputs)
     quantized = quantized_of(optimize(graph).graph, tail)

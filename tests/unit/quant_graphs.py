@@ -8,7 +8,13 @@ import numpy as np
 
 from bittrue.graph.model import Graph, Node, Value
 from bittrue.graph.ops import complete_attrs
+from bittrue.graph.reference import run_reference
 from bittrue.graph.shapes import infer
+from bittrue.quant.calibrate import Run, gather
+from bittrue.quant.model import QuantizedGraph
+from bittrue.quant.options import QuantizeOptions
+from bittrue.quant.pipeline import quantize_with
+from bittrue.quant.samples import Sample
 
 
 class Builder:
@@ -60,3 +66,42 @@ def weights(*shape: int, seed: int = 0) -> np.ndarray:
 def pictures(count: int, shape: tuple[int, ...], seed: int = 1) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
     return [rng.normal(0, 1, shape).astype(np.float32) for _ in range(count)]
+
+
+def runner(graph: Graph) -> Run:
+    return lambda inputs, taps: run_reference(graph, inputs, taps)
+
+
+def quantized(
+    graph: Graph, samples: Sequence[Sample] | None = None, **options: str
+) -> QuantizedGraph:
+    """Return a graph quantised with the extremes of 16 samples, or of those given."""
+    samples = samples or pictures(16, graph.values[graph.inputs[0]].shape)
+    chosen = QuantizeOptions(**{"observer": "minmax", **options})
+    return quantize_with(graph, gather(graph, samples, runner(graph)), chosen).quantized
+
+
+def builder(channels: int = 4) -> Builder:
+    return Builder({"x": (1, channels, 8, 8)})
+
+
+def scale_of(result: QuantizedGraph, name: str) -> float:
+    params = result.activations[name]
+    assert params.scale.size == 1
+    return float(params.scale[0])
+
+
+def depthwise_graph(*, extra_reader: bool = False, table: bool = False) -> Graph:
+    build = builder()
+    w = weights(4, 4, 1, 1)
+    w *= np.array([0.01, 0.1, 1, 10], np.float32).reshape(-1, 1, 1, 1)
+    a = build.conv("a", "x", w)
+    if table:
+        a = build.add("Pointwise", "s", "a", expr="x x sigmoid mul")
+    build.conv("d", a, weights(4, 1, 3, 3), group=4)
+    build.conv("y", "d", weights(2, 4, 1, 1))
+    outputs = ["y"]
+    if extra_reader:
+        build.conv("z", a, weights(2, 4, 1, 1))
+        outputs.append("z")
+    return build.finish(outputs)

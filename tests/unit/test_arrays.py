@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bittrue.arrays import MOST_UNPACKED, npz_bytes, read_arrays
+from bittrue.arrays import MOST_UNPACKED, npz_bytes, portions, read_arrays
 from bittrue.errors import DataError
 
 
@@ -80,3 +80,9 @@ def test_arrays_may_be_called_anything(tmp_path: Path) -> None:
     found = read_arrays(tmp_path / "a.npz", hint="")
     assert set(found) == set(arrays)
     assert npz_bytes(arrays) == npz_bytes(dict(arrays))
+
+
+def test_portions_keep_the_order_and_hold_what_fits_or_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bittrue.arrays.PORTION_BYTES", 10)
+    assert portions([4, 6, 1, 99, 2], int) == [[4, 6], [1], [99], [2]]
+    assert portions([], int) == []

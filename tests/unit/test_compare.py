@@ -11,7 +11,6 @@ import pytest
 
 from bittrue.engines.runner import Runner, RunResult
 from bittrue.network import LADDER
-from bittrue.parity import compare as module
 from bittrue.parity.bounds import EXACT_BOUND, FLOAT_BOUND, Bound, default_bound
 from bittrue.parity.compare import Comparison, Side, compare, make_side
 from bittrue.parity.tensors import tensors_by_origin
@@ -118,7 +117,7 @@ def test_an_inner_tensor_decides_only_under_an_exact_bound() -> None:
 
 def test_taps_are_fetched_in_parts_that_fit_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = compare(side("bit_true"), side("compiled"))
-    monkeypatch.setattr(module, "TAP_BYTES", 1)
+    monkeypatch.setattr("bittrue.arrays.PORTION_BYTES", 1)
     one = side("compiled", outputs={})
     spy = Altered(open_runner(subject(), "compiled"))
     found = compare(side("bit_true"), replace(one, runner=spy))

@@ -19,7 +19,6 @@ from bittrue.compiler.constants import (
     classes,
     clip_codes,
     convolution_sums,
-    min_max_qparams,
     pool_multipliers,
     zero_of_channels,
 )
@@ -141,12 +140,3 @@ def test_clips_are_codes_channel_by_channel() -> None:
     assert (lo.tolist(), hi.tolist()) == ([10, 10], [22, 255])
     lo, hi = clip_codes(Node("n", "Conv", (), ()), QParams(np.array([0.5], np.float32), 10))
     assert (lo.tolist(), hi.tolist()) == ([0], [255])
-
-
-def test_codes_of_a_constant_hold_its_ends_and_zero() -> None:
-    for low, high, zero in ((1.0, 3.0, 0), (-2.55, 0.0, 255), (-1.0, 3.0, 64), (0.0, 0.0, 0)):
-        made = min_max_qparams(np.array([low, high], np.float32))
-        assert made.zero_point == zero
-    assert min_max_qparams(np.zeros(3, np.float32)).scale[0] == 1.0
-    with pytest.raises(Refusal):
-        min_max_qparams(np.array([np.nan, 1], np.float32))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bittrue.compiler.lower import compile_graph
+from bittrue.errors import UnsupportedError
 from tests.unit.lowering import Net, assert_exact, kinds, qp
 
 TRUTH = qp(1.0, 0)
@@ -103,3 +105,12 @@ def test_extremes_with_scales_for_each_channel() -> None:
     a = net.weighted("Conv", x, (3, 2, 1, 1), qp([0.0625, 0.125, 0.25], 120), **one)
     b = net.weighted("Conv", x, (3, 2, 1, 1), qp(0.125, 60), **one)
     assert_exact(net, net.node("Max", [a, b], qp(0.25, 100)))
+
+
+def test_a_constant_that_is_not_finite_is_refused() -> None:
+    net = Net()
+    slopes = net.constant("slopes", np.full((1, 4, 3, 3), np.nan, np.float32))
+    y = net.node("PRelu", [net.input("x", (1, 4, 3, 3), qp()), slopes], qp())
+    with pytest.raises(UnsupportedError) as caught:
+        compile_graph(net.done(y))
+    assert caught.value.nodes[0].reason == "a constant holds a value that is not finite"

@@ -12,9 +12,8 @@ from bittrue.graph.reference import run_reference
 from bittrue.graph.verify import verify
 from bittrue.passes.normalize import normalize_inputs
 from bittrue.passes.pipeline import optimize
-from tests.graphs import GraphBuilder
+from tests.graphs import GraphBuilder, normal
 
-RNG = np.random.default_rng(8)
 MEANS = {
     "half": Preprocess((6, 5), scale=1.0, mean=(127.5,) * 3, std=(127.5,) * 3),
     "imagenet": Preprocess(
@@ -23,10 +22,6 @@ MEANS = {
     "unit": Preprocess((6, 5)),
     "raw": Preprocess((6, 5), scale=1.0),
 }
-
-
-def normal(*shape: int) -> np.ndarray:
-    return RNG.normal(size=shape).astype(np.float32)
 
 
 def network(layout: str = "NCHW", pads: int = 1) -> Graph:

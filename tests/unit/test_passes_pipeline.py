@@ -9,10 +9,11 @@ import hypothesis
 import numpy as np
 import pytest
 
+from bittrue.contract.preprocess import Preprocess
 from bittrue.errors import InternalError
 from bittrue.graph.model import Graph
 from bittrue.passes import pipeline
-from bittrue.passes.pipeline import PASSES, Pass, optimize, order_problems
+from bittrue.passes.pipeline import PASSES, Pass, optimize, order_problems, passes_for
 from tests.graphs import GraphBuilder, random_graph
 
 
@@ -24,6 +25,9 @@ def small() -> Graph:
 
 def test_every_pass_runs_after_those_that_give_what_it_needs() -> None:
     assert order_problems(PASSES) == []
+    first, *others = passes_for({"x": Preprocess((4, 4))})
+    assert (first.name, others) == ("normalize_inputs", [*PASSES])
+    assert order_problems([first, *others]) == []
 
 
 def test_a_wrong_order_is_said() -> None:

@@ -6,17 +6,14 @@ import numpy as np
 import pytest
 
 from bittrue.quant.observers import (
-    BINS,
-    CHANNEL_BINS,
     OBSERVERS,
-    Collector,
-    TensorStatistics,
     mean_minmax,
     minmax,
     mse,
     percentile,
     through,
 )
+from bittrue.quant.statistics import BINS, CHANNEL_BINS, Collector, TensorStatistics
 
 
 def seen(arrays: list[np.ndarray], *, channels: int = 0) -> TensorStatistics:
@@ -135,7 +132,7 @@ def test_each_channels_histogram_has_its_own_reach_and_is_exact() -> None:
 @pytest.mark.parametrize("name", sorted(OBSERVERS))
 @pytest.mark.parametrize("value", [0.0, 5.0, -5.0, 1e-38, 1e30])
 def test_every_observer_bears_a_constant_tensor(name: str, value: float) -> None:
-    low, high = OBSERVERS[name].estimate(seen([np.full(10, value)]))
+    low, high = OBSERVERS[name](seen([np.full(10, value)]))
     assert np.isfinite(low)
     assert np.isfinite(high)
     assert low <= high

@@ -10,10 +10,8 @@ from bittrue.engines.simulate import SimulateRunner, codes_of, simulate_referenc
 from bittrue.errors import DataError, UsageError
 from bittrue.graph.model import Graph
 from bittrue.graph.reference import run_reference
-from bittrue.quant.calibrate import gather
-from bittrue.quant.model import QuantizedGraph
-from bittrue.quant.pipeline import quantize_with
-from tests.unit.quant_graphs import Builder, pictures, weights
+from bittrue.quant.partition import TAILS
+from tests.unit.quant_graphs import Builder, pictures, quantized, weights
 
 pytest.importorskip("onnxruntime", reason="the quantised stage runs in onnxruntime")
 
@@ -32,16 +30,10 @@ def network() -> Graph:
     return build.finish(["z"])
 
 
-def quantized(graph: Graph, tail: str = "float") -> QuantizedGraph:
-    samples = pictures(16, graph.values["x"].shape)
-    statistics = gather(graph, samples, lambda inputs, taps: run_reference(graph, inputs, taps))
-    return quantize_with(graph, statistics, observer="minmax", tail=tail)
-
-
-@pytest.mark.parametrize("tail", ["float", "int8"])
+@pytest.mark.parametrize("tail", TAILS)
 def test_onnxruntime_and_numpy_agree_up_to_one_step(tail: str) -> None:
     graph = network()
-    result = quantized(graph, tail)
+    result = quantized(graph, tail=tail)
     taps = [name for name in graph.values if name not in graph.constants]
     runner = SimulateRunner(result, threads=1)
     for x in pictures(3, (1, 4, 8, 8), seed=9):
@@ -109,8 +101,7 @@ def test_raw_pixels_pass_unchanged() -> None:
     graph = build.finish(["y"])
     rng = np.random.default_rng(0)
     samples = [rng.integers(0, 256, (1, 6, 6, 3), np.uint8) for _ in range(16)]
-    statistics = gather(graph, samples, lambda inputs, taps: run_reference(graph, inputs, taps))
-    result = quantize_with(graph, statistics)
+    result = quantized(graph, samples)
     taps = SimulateRunner(result, threads=1).run({"x": samples[0]}, ["x", "f"]).taps
     assert np.array_equal(taps["x"], samples[0])
     assert np.array_equal(taps["f"], samples[0].transpose(0, 3, 1, 2).astype(np.float32))

@@ -25,6 +25,10 @@ from bittrue.compiler.limits import VECTORS_MAX
 from bittrue.errors import UsageError
 from bittrue.files import write_atomically
 from bittrue.network import Network
+from bittrue.quant.observers import OBSERVERS
+from bittrue.quant.options import AUTO, DEFAULTS
+from bittrue.quant.partition import TAILS
+from bittrue.quant.weights import ROUNDINGS
 from bittrue.report.written import SCHEMA, Written, written_json, written_text
 
 Command = TypeVar("Command", bound=Callable[..., object])
@@ -69,6 +73,7 @@ def source_options(command: Command) -> Command:
 
 def calibrate_options(command: Command) -> Command:
     """Add the options that say how to quantise."""
+    *others, last = AUTO, *OBSERVERS
     for option in reversed(
         (
             click.option(
@@ -79,28 +84,28 @@ def calibrate_options(command: Command) -> Command:
             ),
             click.option(
                 "--samples",
-                default=chain.DEFAULT_SAMPLES,
+                default=DEFAULTS.samples,
                 show_default=True,
                 type=click.IntRange(1),
                 help="At most this many, spread evenly.",
             ),
             click.option(
                 "--observer",
-                default="auto",
+                default=DEFAULTS.observer,
                 show_default=True,
-                help="How ranges are found: auto, minmax, mean-minmax, percentile, mse or power.",
+                help=f"How ranges are found: {', '.join(others)} or {last}.",
             ),
             click.option(
                 "--tail",
-                type=click.Choice(["float", "int8"]),
-                default="float",
+                type=click.Choice(sorted(TAILS)),
+                default=DEFAULTS.tail,
                 show_default=True,
                 help="What runs where 8 bits do not fit at the end.",
             ),
             click.option(
                 "--rounding",
-                type=click.Choice(["kernel-sum", "nearest"]),
-                default="kernel-sum",
+                type=click.Choice(sorted(ROUNDINGS)),
+                default=DEFAULTS.rounding,
                 show_default=True,
                 help="How weights are rounded.",
             ),

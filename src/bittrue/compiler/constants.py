@@ -269,19 +269,3 @@ def clip_codes(node: Node, out: QParams) -> tuple[NDArray[np.uint8], NDArray[np.
     bounds = np.array(node.clip, np.float32)
     codes = arith.quantize(bounds[:, None], out.scale[None, :], out.zero_point)  # [2, K]
     return codes[0], np.maximum(codes[0], codes[1])
-
-
-def min_max_qparams(values: NDArray[np.floating]) -> QParams:
-    """Return codes for an array of real values: its least to its greatest, with 0 among them.
-
-    Raises:
-        Refusal: if a value is not finite.
-    """
-    if not np.isfinite(values).all():
-        raise Refusal("a constant holds a value that is not finite")
-    low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
-    # A constant of zeros has any scale; 1 leaves its multiplier far from the limits.
-    tiny = float(np.finfo(np.float32).tiny)
-    scale = np.float32(max((high - low) / CODE_MAX, tiny) if high > low else 1.0)
-    zero = int(np.clip(np.rint(-low / np.float64(scale)), 0, CODE_MAX))
-    return QParams(np.array([scale], np.float32), zero)

@@ -9,16 +9,12 @@ import numpy as np
 
 from bittrue import arith
 from bittrue.arith import F32, F64, QParams
-from bittrue.compiler.constants import (
-    Refusal,
-    check_multipliers,
-    clip_codes,
-    min_max_qparams,
-)
+from bittrue.compiler.constants import Refusal, check_multipliers, clip_codes
 from bittrue.compiler.lower_state import Lowering, Operand, Perm, channels_last
 from bittrue.graph.model import Node, Shape
 from bittrue.graph.reference import run_node
 from bittrue.graph.shape_rules import broadcast
+from bittrue.quant.params import params_of_constant, params_of_identity
 
 # --- shared ----------------------------------------------------------------------------------
 
@@ -171,13 +167,15 @@ def code_operand(low: Lowering, name: str) -> Coded:
     """Return a value as codes; a constant in codes of its own range, truth values as 0 and 1.
 
     Raises:
-        Refusal: if it is stored as float32.
+        Refusal: if it is stored as float32, or a constant is not finite.
     """
     array = low.array(name)
     if array is not None and array.dtype == np.bool_:
-        truth = QParams(np.ones(1, np.float32), 0)
+        truth = params_of_identity()
         return low.constant_operand("constant", array.astype(np.uint8), truth), truth
-    operand = low.read(name, None if array is None else min_max_qparams(array))
+    if array is not None and not np.isfinite(array).all():
+        raise Refusal("a constant holds a value that is not finite")
+    operand = low.read(name, None if array is None else params_of_constant(array))
     if operand.qparams is None:
         raise Refusal(f"its input '{name}' is not stored as codes")
     return operand, operand.qparams

@@ -21,7 +21,7 @@ from bittrue.graph.elementwise import unary_expr
 from bittrue.graph.expression import parse
 from bittrue.graph.model import Node
 from bittrue.graph.shape_rules import broadcast
-from bittrue.quant.target import is_float_product
+from bittrue.quant.target import is_plain_product
 
 # --- steps -------------------------------------------------------------------------------------
 
@@ -392,7 +392,7 @@ def lower_float_conv(low: Lowering, node: Node) -> tuple[Operand, ...]:
 
 def _weights(low: Lowering, node: Node) -> np.ndarray:
     array = low.given(node, 1)
-    if array is None or not is_float_product(low.graph, node):
+    if array is None or not is_plain_product(low.graph, node):
         raise Refusal("its input is stored as float32, and only 1x1 kernels are multiplied so")
     return array
 

@@ -11,20 +11,21 @@ from collections.abc import Collection
 from bittrue.compiler.lower import refused_nodes
 from bittrue.errors import UnsupportedNode
 from bittrue.graph.model import Graph
-from bittrue.quant.pipeline import draft
+from bittrue.quant.options import QuantizeOptions
+from bittrue.quant.pipeline import uncalibrated
 
 
-def unsupported_nodes(graph: Graph, *, tail: str = "float") -> tuple[UnsupportedNode, ...]:
+def unsupported_nodes(graph: Graph, options: QuantizeOptions) -> tuple[UnsupportedNode, ...]:
     """Return the nodes that no calibration could make the engine run; empty if there are none.
 
     Args:
         graph: The optimised float graph.
-        tail: As for `bittrue.quant.pipeline.quantize`.
+        options: How it would be quantised; the tail matters.
 
     Raises:
-        UsageError: if `tail` is an unknown word.
+        UsageError: if the tail is an unknown word.
     """
-    return refused_nodes(draft(graph, tail=tail), figures=False)
+    return refused_nodes(uncalibrated(graph, options), figures=False)
 
 
 def joint_cut(graph: Graph, refused: Collection[str]) -> tuple[str, ...]:

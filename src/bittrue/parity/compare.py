@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bittrue.arrays import portions
 from bittrue.contract.tensor import TensorContract
 from bittrue.engines.runner import Runner
 from bittrue.errors import DataError
@@ -16,10 +17,6 @@ from bittrue.parity.bounds import Bound, default_bound
 from bittrue.parity.metrics import Difference, difference
 from bittrue.parity.tensors import Tapped, tensors_by_origin
 from bittrue.stages import Subject, open_runner
-
-#: Tensors fetched in one run take at most this many bytes as float32 (or are one tensor): each run
-#: repeats the whole network, and all of its tensors at once could be many gigabytes.
-TAP_BYTES = 2**28
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +192,7 @@ def _first_over(
 ) -> tuple[TensorComparison | None, int]:
     """Return the first pair over the bound, and how many pairs were looked at."""
     looked_at = 0
-    for part in _parts(pairs):
+    for part in portions(pairs, lambda pair: 4 * pair.mine.elements):
         mine = a.runner.run(a.feeds, [pair.mine.name for pair in part]).taps
         theirs = b.runner.run(b.feeds, [pair.theirs.name for pair in part]).taps
         for pair in part:
@@ -204,18 +201,3 @@ def _first_over(
             if not row.within:
                 return row, looked_at
     return None, looked_at
-
-
-def _parts(pairs: Sequence[Pair]) -> Iterator[list[Pair]]:
-    """Yield the pairs in order, as many at once as fit into TAP_BYTES."""
-    part: list[Pair] = []
-    held = 0
-    for pair in pairs:
-        size = 4 * pair.mine.elements
-        if part and held + size > TAP_BYTES:
-            yield part
-            part, held = [], 0
-        part.append(pair)
-        held += size
-    if part:
-        yield part

@@ -240,6 +240,18 @@ CARRIERS: dict[str, Callable[[Draft, Node, int], int | None]] = {
     "Slice": _not_cut,
     "Pad": _not_padded,
 }
+#: Operators that end a region, and why; a test sees that no operator is forgotten.
+NOT_CUT: dict[str, str] = {
+    **dict.fromkeys(("MatMul", "Gemm"), "what is left of these has computed weights"),
+    **dict.fromkeys(("ArgMax", "ArgMin"), "indices count over all channels"),
+    **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), "channels become rows and columns"),
+    **dict.fromkeys(("Gather", "Expand", "Tile"), "channels are picked or repeated"),
+    **dict.fromkeys(("Concat", "Split"), "one part may lie in several tensors"),
+    **dict.fromkeys(("Equal", "Less", "LessOrEqual"), "truth values have no scale to gain"),
+    **dict.fromkeys(("Greater", "GreaterOrEqual"), "truth values have no scale to gain"),
+    **dict.fromkeys(("And", "Or"), "truth values have no scale to gain"),
+    **dict.fromkeys(("Where", "Mod"), "elementwise, but not done yet"),
+}
 #: Attributes that hold the shape of the output.
 SIZED = {"Reshape": "shape", "Resize": "shape", "Slice": "sizes"}
 

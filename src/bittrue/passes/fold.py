@@ -61,7 +61,7 @@ def _fold_pad(draft: Draft, node: Node) -> bool:
     pads = node.ints("pads")
     rank = len(pads) // 2
     outer = pads[:2] + pads[rank : rank + 2]
-    inner = pads[2:rank] + pads[rank + 2 :]
+    inner = _inner(node)
     if rank < 3 or any(outer) or min(inner) < 0 or reader.inputs[0] != node.outputs[0]:
         return False
     more = _PADDED.get(reader.op, _never)(draft, node, reader)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 from bittrue.errors import FormatError
 from bittrue.graph.model import Graph, Node
+from bittrue.json_values import as_list, as_object, as_text, as_texts
 
 #: What can become of a source node in one step.
 FATES = ("kept", "fused", "folded", "removed", "split", "rewritten")
@@ -201,49 +202,28 @@ def history_from_json(data: object, *, path: str = "") -> History:
         FormatError: if a field is missing, unknown or of the wrong kind.
     """
     try:
-        if not isinstance(data, Mapping):
-            raise TypeError("it is no object")
+        fields = as_object(data, "it")
+        final = as_object(fields["final"], "final")
         return History(
-            dict(_pair(row) for row in _rows(data["sources"])),
-            tuple(_change(row) for row in _rows(data["changes"])),
-            {_text(name): _names_of(names) for name, names in _mapping(data["final"]).items()},
+            dict(_pair(row) for row in as_list(fields["sources"], "sources")),
+            tuple(_change(row) for row in as_list(fields["changes"], "changes")),
+            {source: as_texts(names, source) for source, names in final.items()},
         )
     except (KeyError, TypeError, ValueError) as why:
         raise FormatError(f"the history cannot be read: {why}", path=path) from why
 
 
 def _change(row: object) -> Change:
-    fields = _mapping(row)
+    fields = as_object(row, "a change")
     texts = {
-        name: _text(fields[name]) for name in ("stage_or_pass", "source", "op", "fate", "detail")
+        name: as_text(fields[name], name)
+        for name in ("stage_or_pass", "source", "op", "fate", "detail")
     }
     if texts["fate"] not in FATES or len(fields) != len(texts) + 1:
-        raise ValueError(f"{dict(fields)!r} is no change")
-    return Change(into=_names_of(fields["into"]), **texts)
+        raise ValueError(f"{fields!r} is no change")
+    return Change(into=as_texts(fields["into"], "into"), **texts)
 
 
-def _mapping(data: object) -> Mapping[object, object]:
-    if not isinstance(data, Mapping):
-        raise TypeError(f"{data!r} is no object")
-    return data
-
-
-def _rows(data: object) -> list[object]:
-    if not isinstance(data, list):
-        raise TypeError(f"{data!r} is no list")
-    return data
-
-
-def _text(data: object) -> str:
-    if not isinstance(data, str):
-        raise TypeError(f"{data!r} is no text")
-    return data
-
-
-def _pair(data: object) -> tuple[str, str]:
-    name, op = _names_of(data)
+def _pair(row: object) -> tuple[str, str]:
+    name, op = as_texts(row, "a source")
     return name, op
-
-
-def _names_of(data: object) -> tuple[str, ...]:
-    return tuple(_text(item) for item in _rows(data))

@@ -72,7 +72,7 @@ EXACT = Exact()
 #: 1e-5 allows some 170 of such roundings to add up, real networks stay near 1e-6.
 FOLDS = Reassociates(1e-5)
 
-#: Every float pass, read from top to bottom.
+#: Every float pass of any graph, read from top to bottom; `passes_for` puts one in front of them.
 PASSES: tuple[Pass, ...] = (
     _row(remove_unused, EXACT, gives="all_used"),
     _row(fold_constants, EXACT, gives="constants_known"),
@@ -120,7 +120,7 @@ def optimize(graph: Graph, *, preprocess: Mapping[str, Preprocess] | None = None
         InternalError: if a pass made a graph that is not legal (only with BITTRUE_VERIFY=1).
     """
     history = begin(graph)
-    for index, step in enumerate(_steps(preprocess)):
+    for index, step in enumerate(passes_for(preprocess or {})):
         after = step.run(graph)
         history = record(history, step.name, graph, after)
         _inspect(after, index, step)
@@ -128,8 +128,8 @@ def optimize(graph: Graph, *, preprocess: Mapping[str, Preprocess] | None = None
     return Optimized(graph, history)
 
 
-def _steps(preprocess: Mapping[str, Preprocess] | None) -> tuple[Pass, ...]:
-    """Return the passes to run: normalisation first, where it is wanted."""
+def passes_for(preprocess: Mapping[str, Preprocess]) -> tuple[Pass, ...]:
+    """Return the passes to run: normalisation first, where there is any."""
     if not preprocess:
         return PASSES
     run = partial(normalize_inputs, preprocess=preprocess)
@@ -137,7 +137,7 @@ def _steps(preprocess: Mapping[str, Preprocess] | None) -> tuple[Pass, ...]:
 
 
 def _inspect(graph: Graph, index: int, step: Pass) -> None:
-    if settings.get("BITTRUE_VERIFY") == "1":
+    if settings.get_flag("BITTRUE_VERIFY"):
         try:
             verify(graph)
         except InternalError as why:

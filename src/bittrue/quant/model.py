@@ -35,10 +35,14 @@ class WeightCodes:
 class QuantizedGraph:
     """A float graph, and for each of its values that is no constant how it is stored.
 
+    Constants that are no weights have no codes here: the compiler chooses those of an operand by
+    its least and greatest value (`bittrue.quant.params.params_of_constant`).
+
     Args:
-        graph: The float graph (`fp_optimized`); biases may have been corrected.
+        graph: The float graph (`fp_optimized`).
         activations: Values stored as uint8, by name.
-        weights: By node name; every Conv, ConvTranspose and Dense with constant weights.
+        weights: By node name; every Conv, ConvTranspose and Dense with constant weights whose input
+            is stored as uint8. One that has no entry here runs in float.
         float_values: Values stored as float32 (or as their own integer type).
         ranges: Least and greatest real value seen in calibration, by value name.
     """

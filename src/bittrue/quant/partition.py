@@ -11,27 +11,28 @@ from an accumulator to float nodes alone, such as scores on their way to a softm
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from bittrue.errors import UsageError
-from bittrue.graph.model import Graph, Node
-from bittrue.quant.observers import Range
+from bittrue.graph.model import Node
+from bittrue.quant.policy import is_float_product
+from bittrue.quant.statistics import Range
 from bittrue.quant.target import (
     JOINS,
     NONE,
     STORES,
     integer_form,
-    is_float_product,
     needs_codes,
     runs_in_float,
     target_of,
 )
+from bittrue.quant.wiring import Wiring
 
-TAILS = ("float", "int8")
 #: Inputs of a Concat whose largest magnitudes differ by more than this are unlike: the smaller
 #: would keep less than 6 of 8 bits.
 UNLIKE = 4.0
+
+Ranges = Mapping[str, Range]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,83 +48,105 @@ class Partition:
     float_values: frozenset[str]
 
 
-def partition(graph: Graph, ranges: Mapping[str, Range], *, tail: str = "float") -> Partition:
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """What else runs in float, beside the nodes without an integer form.
+
+    Args:
+        more: From those nodes, all nodes that run in float.
+        emits: Whether accumulators leave as float32 where nobody needs codes.
+    """
+
+    more: Callable[[Wiring, Ranges, set[str]], set[str]]
+    emits: bool
+
+
+def partition(wiring: Wiring, ranges: Ranges, tail: Tail) -> Partition:
     """Return which nodes and values of a graph are float.
 
     Args:
-        graph: The optimised float graph.
+        wiring: The optimised float graph.
         ranges: Least and greatest value of each tensor that calibration saw.
-        tail: "float", or "int8" for codes wherever an operator has an integer form.
-
-    Raises:
-        UsageError: if `tail` is no word of TAILS.
+        tail: A row of TAILS.
     """
-    if tail not in TAILS:
-        raise UsageError(f"tail={tail!r} is not one of {', '.join(TAILS)}", hint="use tail='float'")
-    nodes = {node.name for node in graph.nodes if integer_form(graph, node) == NONE}
-    if tail == "float":
-        nodes |= _tail_nodes(graph, ranges, nodes)
-        nodes |= _island_nodes(graph, nodes)
-        nodes |= _between(graph, nodes)
-    return Partition(frozenset(nodes), frozenset(_float_values(graph, nodes, tail)))
+    graph = wiring.graph
+    seeds = {node.name for node in graph.nodes if integer_form(graph, node) == NONE}
+    nodes = tail.more(wiring, ranges, seeds)
+    return Partition(frozenset(nodes), frozenset(_float_values(wiring, nodes, tail)))
 
 
-def _tail_nodes(graph: Graph, ranges: Mapping[str, Range], seeds: set[str]) -> set[str]:
-    """Return the nodes behind the last convolutions that a float tail holds."""
-    behind = _behind(graph)
-    producers = graph.producers()
-    found: set[str] = set()
+def _float_tail(wiring: Wiring, ranges: Ranges, seeds: set[str]) -> set[str]:
+    nodes = _tail_nodes(wiring, ranges, seeds)
+    nodes |= _island_nodes(wiring, nodes)
+    return nodes | _between(wiring, nodes)
+
+
+def _no_tail(wiring: Wiring, ranges: Ranges, seeds: set[str]) -> set[str]:
+    return seeds
+
+
+#: By the word of the user.
+TAILS: dict[str, Tail] = {
+    "float": Tail(_float_tail, emits=True),
+    "int8": Tail(_no_tail, emits=False),
+}
+
+
+def _tail_nodes(wiring: Wiring, ranges: Ranges, seeds: set[str]) -> set[str]:
+    """Return the seeds, and the nodes behind the last convolutions that a float tail holds."""
+    graph, clear = wiring.graph, _clear(wiring)
+    floats = set(seeds)
     for node in graph.nodes:
-        makers = [producers[name] for name in node.inputs if name in producers]
-        if node.name in behind and is_float_product(graph, node):
-            if makers and all(maker.name in seeds or maker.name in found for maker in makers):
-                found.add(node.name)
+        if node.name not in clear:
             continue
-        if node.name not in behind or needs_codes(graph, node):
+        makers = wiring.before(node)
+        if is_float_product(graph, node):
+            if makers and all(maker.name in floats for maker in makers):
+                floats.add(node.name)
+            continue
+        if needs_codes(graph, node):
             continue
         hangs_on_float = any(
-            maker.name in seeds or maker.name in found or _emits(maker, behind) for maker in makers
+            maker.name in floats or (target_of(maker).emits and maker.name in clear)
+            for maker in makers
         )
-        if hangs_on_float or _joins_unlike(graph, node, ranges):
-            found.add(node.name)
-    return found
+        if hangs_on_float or _joins_unlike(wiring, node, ranges):
+            floats.add(node.name)
+    return floats
 
 
-def _between(graph: Graph, floats: set[str]) -> set[str]:
-    """Return the nodes that lead from an accumulator, or a float value, to float nodes alone.
-
-    Codes between them would cost accuracy and two conversions: scores of an attention on their way
-    to the softmax.
-    """
-    consumers, producers = graph.consumers(), graph.producers()
-    known = set(floats)
+def _clear(wiring: Wiring) -> set[str]:
+    """Return nodes with a float form behind which no node needs codes; and emitters likewise."""
+    graph = wiring.graph
+    clear: set[str] = set()
     for node in reversed(graph.nodes):
-        readers = [reader for name in node.outputs if name for reader in consumers[name]]
-        inside = all(reader.name in known for reader in readers)
-        if readers and inside and runs_in_float(node) and not target_of(node).emits:
-            known.add(node.name)
-    kept = set(floats)
-    for node in graph.nodes:
-        makers = [producers[name] for name in node.inputs if name in producers]
-        if node.name in known and any(m.name in kept or target_of(m).emits for m in makers):
-            kept.add(node.name)
-    return kept - floats
+        free = all(r.name in clear and not needs_codes(graph, r) for r in wiring.behind(node))
+        if free and (not needs_codes(graph, node) or target_of(node).emits):
+            clear.add(node.name)
+    return clear
 
 
-def _island_nodes(graph: Graph, floats: set[str]) -> set[str]:
+def _joins_unlike(wiring: Wiring, node: Node, ranges: Ranges) -> bool:
+    if integer_form(wiring.graph, node) != JOINS:
+        return False
+    sizes = [max(map(abs, ranges[name])) for name in node.inputs if name in ranges]
+    return bool(sizes) and max(sizes) > UNLIKE * min(sizes)
+
+
+def _island_nodes(wiring: Wiring, floats: set[str]) -> set[str]:
     """Return the nodes between float nodes, and elementwise ones that read float values only."""
-    consumers, producers = graph.consumers(), graph.producers()
+    graph = wiring.graph
     before: set[str] = set()  # only float nodes read what it makes
     for node in reversed(graph.nodes):
-        readers = [reader for name in node.outputs if name for reader in consumers[name]]
+        readers = wiring.behind(node)
         ends = any(name in graph.outputs for name in node.outputs)
         inside = all(reader.name in floats or reader.name in before for reader in readers)
-        if readers and inside and not ends and _may_move(graph, node, floats):
+        if readers and inside and not ends and _may_move(node, floats):
             before.add(node.name)
     found, after = set(floats), set[str]()
     for node in graph.nodes:
-        makers = {producers[name].name for name in node.inputs if name in producers}
-        if not makers or not _may_move(graph, node, floats):
+        makers = {maker.name for maker in wiring.before(node)}
+        if not makers or not _may_move(node, floats):
             continue
         if makers & (found | after):
             after.add(node.name)
@@ -133,56 +156,49 @@ def _island_nodes(graph: Graph, floats: set[str]) -> set[str]:
     return found - floats
 
 
-def _may_move(graph: Graph, node: Node, floats: set[str]) -> bool:
+def _may_move(node: Node, floats: set[str]) -> bool:
     """Return whether a node that runs on codes could run in float."""
     return node.name not in floats and runs_in_float(node)
 
 
-def _behind(graph: Graph) -> set[str]:
-    """Return nodes with a float form behind which no node needs codes; and emitters likewise."""
-    consumers = graph.consumers()
-    behind: set[str] = set()
-    for node in reversed(graph.nodes):
-        readers = [reader for name in node.outputs if name for reader in consumers[name]]
-        clear = all(r.name in behind and not needs_codes(graph, r) for r in readers)
-        if clear and (not needs_codes(graph, node) or target_of(node).emits):
-            behind.add(node.name)
-    return behind
+def _between(wiring: Wiring, floats: set[str]) -> set[str]:
+    """Return the nodes that lead from an accumulator, or a float value, to float nodes alone.
+
+    Codes between them would cost accuracy and two conversions: scores of an attention on their way
+    to the softmax.
+    """
+    nodes = wiring.graph.nodes
+    known = set(floats)
+    for node in reversed(nodes):
+        readers = wiring.behind(node)
+        inside = all(reader.name in known for reader in readers)
+        if readers and inside and runs_in_float(node) and not target_of(node).emits:
+            known.add(node.name)
+    kept = set(floats)
+    for node in nodes:
+        makers = wiring.before(node)
+        if node.name in known and any(m.name in kept or target_of(m).emits for m in makers):
+            kept.add(node.name)
+    return kept - floats
 
 
-def _emits(node: Node, behind: set[str]) -> bool:
-    return target_of(node).emits and node.name in behind
-
-
-def _joins_unlike(graph: Graph, node: Node, ranges: Mapping[str, Range]) -> bool:
-    if integer_form(graph, node) != JOINS:
-        return False
-    sizes = [max(map(abs, ranges[name])) for name in node.inputs if name in ranges]
-    return bool(sizes) and max(sizes) > UNLIKE * min(sizes)
-
-
-def _float_values(graph: Graph, float_nodes: set[str], tail: str) -> set[str]:
+def _float_values(wiring: Wiring, float_nodes: set[str], tail: Tail) -> set[str]:
     """Return the values that every reader takes as float, and that can be made as float."""
-    consumers, producers = graph.consumers(), graph.producers()
     found: set[str] = set()
-    for name, value in graph.values.items():
-        if name in graph.constants:
-            continue
-        if value.dtype == "bool":
-            continue  # codes 0 and 1 everywhere
+    for name, value in wiring.graph.values.items():
+        if name in wiring.graph.constants or value.dtype == "bool":
+            continue  # truth values are codes 0 and 1 everywhere
         if value.dtype not in ("float32", "uint8"):
             found.add(name)
             continue
-        readers = consumers[name]
+        readers = wiring.readers[name]
         if any(reader.name not in float_nodes for reader in readers):
             continue
-        maker = producers.get(name)
+        maker = wiring.maker.get(name)
         if maker is None:
             made = value.dtype == "float32" and bool(readers)
-        elif tail == "float" and target_of(maker).emits:
-            made = True
         else:
-            made = maker.name in float_nodes
+            made = maker.name in float_nodes or (tail.emits and target_of(maker).emits)
         if made:
             found.add(name)
     return found

@@ -17,9 +17,6 @@ STORES, SHARES, JOINS, NONE = "stores", "shares", "joins", "none"
 
 #: Functions of one value whose results span too many magnitudes for 256 codes.
 WIDE = frozenset({"Exp", "Log", "Reciprocal"})
-#: Weights of a product that may run in float; the projection of a distribution onto its mean (a DFL
-#: head) has 16, a classifier thousands, which in float would take four times the bytes.
-SMALL_PRODUCT = 4096
 #: Functions of one value that become a table of 256 codes.
 TABLES = frozenset(FAMILIES["unary"]) - WIDE
 
@@ -56,7 +53,7 @@ def _cast(graph: Graph, node: Node) -> str:
 
 TARGETS: tuple[Target, ...] = (
     # Sums of products: on codes, but their accumulators may leave as float32. (Small ones on
-    # values that are made in float stay there: `is_float_product`.)
+    # values that are made in float stay there: `bittrue.quant.policy`.)
     Target("Conv", STORES, floating=False, emits=True),
     Target("ConvTranspose", STORES, floating=False, emits=True),
     Target("Dense", STORES, floating=False, emits=True),
@@ -95,8 +92,6 @@ TARGETS: tuple[Target, ...] = (
     Target("Cast", NONE, floating=True, rule=_cast),
 )
 _BY_OP = {row.op: row for row in TARGETS}
-#: Operators that can write one scale a channel: a multiplier or a table for each.
-CHANNEL_MAKERS = frozenset({"Conv", "Add", "Sub", "Mul"}) | TABLES
 #: Whatever has no row runs where the graph puts it and is refused by the compiler by name.
 _UNKNOWN = Target("", NONE, floating=False)
 
@@ -122,66 +117,16 @@ def needs_codes(graph: Graph, node: Node) -> bool:
     return integer_form(graph, node) != NONE and not runs_in_float(node)
 
 
-def is_float_product(graph: Graph, node: Node) -> bool:
-    """Return whether a layer is one small matrix product with constants, which can run in float.
+def is_plain_product(graph: Graph, node: Node) -> bool:
+    """Return whether a layer is one matrix product with constants, which the engine has in float.
 
-    That is a Dense, or a Conv of one group that reads each pixel alone. It is worth it where its
-    input is made in float: codes between the two would cost more than the product.
+    That is a Dense, or a Conv of one group that reads each pixel alone.
     """
     if node.op not in ("Dense", "Conv") or len(graph.values[node.inputs[0]].shape) < 2:
         return False
     weights = graph.constants.get(node.inputs[1])
-    if weights is None or weights.size > SMALL_PRODUCT:
-        return False
-    if node.op == "Dense":
-        return True
+    if weights is None or node.op == "Dense":
+        return weights is not None
     ones = all(size == 1 for size in (*weights.shape[2:], *node.ints("strides")))
     plain = not any(node.ints("pads")) and node.integer("group") == 1
-    return ones and plain and (len(node.inputs) < 4 or not node.inputs[3])
-
-
-def is_depthwise(graph: Graph, node: Node) -> bool:
-    """Return whether each of the node's kernels reads exactly one channel of its first input."""
-    if node.op != "Conv":
-        return False
-    channels = graph.values[node.inputs[0]].shape[1]
-    return channels > 1 and node.integer("group") == channels
-
-
-def channel_values(graph: Graph) -> set[str]:
-    """Return the values whose readers all take one scale a channel at no cost.
-
-    These are convolutions with constant weights, which fold it into those, and tables whose own
-    result is such a value and is read by depthwise convolutions alone. What a table makes for full
-    convolutions has one scale: 256 entries for each channel cost more than the little they gain.
-    """
-    consumers = graph.consumers()
-    found: set[str] = set()
-    for node in reversed(graph.nodes):
-        for name in node.outputs:
-            readers = consumers[name]
-            if name in graph.outputs or len(graph.values[name].shape) < 3:
-                continue
-            if node.op in TABLES and not separates(graph, name):
-                continue
-            if readers and all(_takes_channels(graph, reader, name, found) for reader in readers):
-                found.add(name)
-    return found
-
-
-def _takes_channels(graph: Graph, reader: Node, name: str, found: set[str]) -> bool:
-    if reader.op in TABLES:
-        result = reader.outputs[0]
-        return result in found and separates(graph, result)
-    if reader.op != "Conv" or reader.inputs.count(name) != 1:
-        return False
-    return len(reader.inputs) < 4 and reader.inputs[1] in graph.constants
-
-
-def separates(graph: Graph, name: str) -> bool:
-    """Return whether every convolution that reads a value, or a table of it, is depthwise."""
-    readers = graph.consumers()[name]
-    return all(
-        separates(graph, reader.outputs[0]) if reader.op in TABLES else is_depthwise(graph, reader)
-        for reader in readers
-    )
+    return ones and plain and not node.input(3)

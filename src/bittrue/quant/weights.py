@@ -9,46 +9,36 @@ both; resnet20_cifar10 29.9, 30.4, 30.7 and 30.7 dB SQNR.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
-from bittrue.arith import ACC_LIMIT, CODE_MAX, WEIGHT_MAX, QParams
-from bittrue.errors import UsageError
+from bittrue.arith import ACC_LIMIT, CODE_MAX, F64, WEIGHT_MAX, QParams
 from bittrue.graph.model import Graph, Node
 from bittrue.graph.weights import by_input, by_output, from_rows, to_rows
+from bittrue.quant.limits import HALF_LIMIT
 from bittrue.quant.model import WeightCodes
 
-F64 = NDArray[np.float64]
-
-ROUNDINGS = ("nearest", "kernel-sum")
-#: A bias in steps of the accumulator stays below this (docs/numerics.md, 3).
-BIAS_LIMIT = 2.0**30
 #: A channel this much weaker than the layer's strongest is dead: its weights become 0, so that its
 #: multiplier stays far above the least one (docs/numerics.md, 3.3).
 DEAD = 2.0**-40
 #: Scale of a channel whose weights are all zero: any will do.
 IDLE_SCALE = 2.0**-7
 
+#: From weights in steps, float64 [O, inputs, taps], to whole numbers in [-127, 127].
+Rounding = Callable[[F64], F64]
 
-def quantize_weights(
-    graph: Graph, node: Node, given: QParams, *, rounding: str = "kernel-sum"
-) -> WeightCodes:
+
+def quantize_weights(graph: Graph, node: Node, given: QParams, rounding: Rounding) -> WeightCodes:
     """Return the int8 weights of a node, such that every accumulator fits in 32 bits.
 
     Args:
         graph: Holds the node's constants.
         node: Conv, ConvTranspose or Dense with constant weights.
         given: How the node's input is stored.
-        rounding: "nearest", or "kernel-sum" for errors that cancel within each kernel.
-
-    Raises:
-        UsageError: if `rounding` is no word of ROUNDINGS.
+        rounding: A row of ROUNDINGS.
     """
-    if rounding not in ROUNDINGS:
-        raise UsageError(
-            f"rounding={rounding!r} is not one of {', '.join(ROUNDINGS)}",
-            hint="use rounding='kernel-sum'",
-        )
     array = graph.constants[node.inputs[1]].astype(np.float64)
     folded = given.scale if given.per_channel else None
     if folded is not None:
@@ -73,16 +63,16 @@ def dequantize_weights(node: Node, weights: WeightCodes) -> NDArray[np.float32]:
 
 
 def _fit(
-    rows: F64, bias: F64, shift: float, rounding: str
+    rows: F64, bias: F64, shift: float, rounding: Rounding
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Return codes [O, inputs, taps] and scale [O]; scales are raised until sums fit."""
     largest = np.abs(rows).max(axis=(1, 2), initial=0.0)  # [O]
     scale = np.where(largest > 0, largest / WEIGHT_MAX, IDLE_SCALE)
     scale = np.maximum(scale, scale.max(initial=0.0) * DEAD)
-    scale = np.maximum(scale, bias * (1 + 2.0**-20) / BIAS_LIMIT)
+    scale = np.maximum(scale, bias * (1 + 2.0**-20) / HALF_LIMIT)
     while True:
         scale = np.maximum(scale, np.finfo(np.float32).tiny).astype(np.float32).astype(np.float64)
-        codes = _round(rows / scale[:, None, None], rounding)
+        codes = rounding(rows / scale[:, None, None])
         total = np.abs(codes).sum(axis=(1, 2))
         reach = (CODE_MAX + shift) * total + bias / scale + 1
         wide = reach >= ACC_LIMIT
@@ -91,16 +81,22 @@ def _fit(
         scale = np.where(wide, scale * 1.25, scale)
 
 
-def _round(steps: F64, rounding: str) -> F64:
-    """Return whole numbers in [-127, 127] for weights in steps, [O, inputs, taps]."""
-    codes = np.clip(np.rint(steps), -WEIGHT_MAX, WEIGHT_MAX)
-    if rounding == "nearest":
-        return codes
+def nearest(steps: F64) -> F64:
+    """Return each weight rounded to nearest, ties to even."""
+    return np.clip(np.rint(steps), -WEIGHT_MAX, WEIGHT_MAX)
+
+
+def kernel_sum(steps: F64) -> F64:
+    """Return weights rounded up or down such that the errors of each kernel nearly cancel."""
+    codes = nearest(steps)
     taps = steps.shape[2]
     if taps > 1:
         turns = _turns(steps.reshape(-1, taps), codes.reshape(-1, taps))
         codes = codes - turns.reshape(steps.shape)
     return codes - _turns_of_kernels(steps, codes)
+
+
+ROUNDINGS: dict[str, Rounding] = {"nearest": nearest, "kernel-sum": kernel_sum}
 
 
 def _turns(steps: F64, codes: F64) -> F64:
