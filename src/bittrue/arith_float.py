@@ -64,7 +64,7 @@ def exp(x: F32) -> F32:
     """
     clamped = np.minimum(np.maximum(np.asarray(x, np.float32), EXP_LO), EXP_HI)
     whole = np.rint(clamped * LOG2E)
-    rest = (clamped - whole * LN2_HI) - whole * LN2_LO
+    rest = np.asarray((clamped - whole * LN2_HI) - whole * LN2_LO, np.float32)
     poly = _polynomial(rest, EXP_COEFFICIENTS)
     poly = ((poly * rest) * rest + rest) + np.float32(1)
     steps = np.nan_to_num(whole, nan=0.0).astype(np.int32)
