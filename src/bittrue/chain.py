@@ -22,7 +22,8 @@ from bittrue.engines.runner import Runner
 from bittrue.errors import Error, UnsupportedError, UsageError
 from bittrue.graph.model import Graph
 from bittrue.importers.preprocessed import PreprocessLike, preprocess_table
-from bittrue.importers.readers import Request, import_source
+from bittrue.importers.readers import import_source
+from bittrue.importers.request import Request
 from bittrue.inputs import adapt
 from bittrue.network import Network, Source
 from bittrue.passes.history import history_to_json
@@ -163,6 +164,7 @@ def check(network: Network, *, tail: str = DEFAULTS.tail) -> None:
             end instead so that the rest compiles.
         UsageError: if `tail` is an unknown word.
     """
+    from bittrue.compiler.lower import cannot_run
     from bittrue.compiler.supported import unsupported_nodes
 
     if network.optimized is None:
@@ -170,12 +172,9 @@ def check(network: Network, *, tail: str = DEFAULTS.tail) -> None:
     options = QuantizeOptions(tail=tail)
     refused = unsupported_nodes(stage_graph(network, "fp_optimized"), options)
     if refused:
-        raise UnsupportedError(
-            f"{len(refused)} node{'s' if len(refused) > 1 else ''} cannot run on the engine",
-            nodes=refused,
-            where=network.source.name,  # the file: graphs are often all called "main_graph"
-            hint=_cut_hint(network, options),
-        )
+        # The file's name: graphs are often all called "main_graph".
+        where, hint = network.source.name, _cut_hint(network, options)
+        raise cannot_run(refused, where=where, hint=hint)
 
 
 def _cut_hint(network: Network, options: QuantizeOptions) -> str:
@@ -358,14 +357,14 @@ def compile(network: Network, *, vectors: int = DEFAULT_VECTORS) -> Network:
         program = compile_graph(
             network.quantized,
             name=network.name,
+            where=network.source.name,
             inputs=stage_contract(network, "fp_optimized").inputs,
             preprocess=recipes,
             provenance={**provenance, **told},
         )
-    except UnsupportedError as why:
+    except UnsupportedError:
         options = QuantizeOptions.from_json(network.provenance.get("quantize"))
         check(network, tail=options.tail)  # says at which tensors the network could end
-        why.where = network.source.name
         raise
     executable = to_bytes(with_vectors(program, vectors))
     return replace(network, executable=executable, provenance=provenance)
