@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import hypothesis
 import numpy as np
 import pytest
 
+from bittrue import passes
 from bittrue.contract.preprocess import Preprocess
 from bittrue.errors import InternalError
 from bittrue.graph.model import Graph
@@ -93,3 +96,15 @@ def test_a_mean_without_kept_axes_and_a_flatten_are_a_pool_and_one_reshape() -> 
     mean = b.add("ReduceMean", b.input("x", (1, 2, 4, 4)), axes=(2, 3), keepdims=False)
     after = optimize(b.graph(b.add("Reshape", mean, shape=(2, 1)))).graph
     assert [node.op for node in after.nodes] == ["AveragePool", "Reshape"]
+
+
+def test_every_pass_stands_in_the_table() -> None:
+    """A pass is what takes a Graph and nothing else, and gives one."""
+    found = set()
+    for path in Path(passes.__path__[0]).glob("*.py"):
+        module = importlib.import_module(f"bittrue.passes.{path.stem}")
+        for name, item in inspect.getmembers(module, inspect.isfunction):
+            is_pass = item.__annotations__ == {"graph": "Graph", "return": "Graph"}
+            if is_pass and item.__module__ == module.__name__ and not name.startswith("_"):
+                found.add(name)
+    assert found == {row.run.__name__ for row in PASSES}

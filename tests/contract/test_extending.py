@@ -1,0 +1,150 @@
+"""The recipes of docs/extending.md: each works, and each forgotten part is named by a test."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bittrue.engines.native_library import library_path
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "extending.md"
+#: What is copied to be extended, beside the library, which stays where it is.
+COPIED = ("src", "tests", "docs", "native", "bench", "README.md", "pyproject.toml", "changelog.d")
+BLOCK = re.compile(
+    r"^(?P<how>New|In) `(?P<file>[^`]+)`(?:, (?P<side>after|before) `(?P<anchor>.+?)`)?:\n\n"
+    r"```\w*\n(?P<text>.*?)^```\n(?:\nForgotten: `(?P<named>[^`]+)`\n)?",
+    re.MULTILINE | re.DOTALL,
+)
+SHOWN = re.compile(r"^```python shown\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+#: The tests of tables, which are to name what a table lacks.
+TABLES = (
+    "tests/contract/test_operators.py",
+    "tests/contract/test_security.py",
+    "tests/unit/test_causes.py",
+    "tests/unit/test_passes_pipeline.py::test_every_pass_stands_in_the_table",
+    "tests/unit/test_readers.py",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One block of a recipe: where its text goes, and which words tell that it was left out."""
+
+    file: str
+    side: str
+    anchor: str
+    text: str
+    named: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A section of the page: its parts, and the program that shows that they work."""
+
+    parts: tuple[Part, ...]
+    shown: str
+
+
+def recipes() -> dict[str, Recipe]:
+    sections = re.split(r"^## ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    return {text.partition("\n")[0]: recipe(text) for text in sections}
+
+
+def recipe(text: str) -> Recipe:
+    parts = [
+        Part(row["file"], row["side"] or "", row["anchor"] or "", row["text"], row["named"] or "")
+        for row in BLOCK.finditer(text)
+    ]
+    (shown,) = SHOWN.findall(text)
+    return Recipe(tuple(parts), shown)
+
+
+RECIPES = recipes()
+
+
+def test_the_page_has_its_five_recipes() -> None:
+    assert list(RECIPES) == [
+        "An operator",
+        "A pass",
+        "An instruction set",
+        "A cause",
+        "A reader of files",
+    ]
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, tmp_path / name)
+        else:
+            shutil.copy(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def put_in(folder: Path, parts: Sequence[Part]) -> None:
+    for part in parts:
+        path = folder / part.file
+        if not part.anchor:
+            assert not path.exists(), f"{part.file} is there already"
+            path.write_text(part.text)
+            continue
+        lines = path.read_text().splitlines(keepends=True)
+        (at,) = [i for i, line in enumerate(lines) if line.strip().startswith(part.anchor.strip())]
+        lines.insert(at + (part.side == "after"), part.text)
+        path.write_text("".join(lines))
+
+
+def run(folder: Path, *words: str) -> tuple[int, str]:
+    environment = {
+        "PYTHONPATH": f"{folder / 'src'}:{folder}",
+        "PATH": "/usr/bin:/bin",
+        "BITTRUE_LIBRARY": str(library_path()),
+    }
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_works(copy: Path, name: str) -> None:
+    put_in(copy, RECIPES[name].parts)
+    (copy / "shown.py").write_text(RECIPES[name].shown)
+    code, said = run(copy, "shown.py")
+    assert code == 0, said
+
+
+def forgotten() -> list[tuple[str, int]]:
+    """Return each part that a test is to miss, by its recipe and place."""
+    return [
+        (name, at)
+        for name, row in RECIPES.items()
+        for at, part in enumerate(row.parts)
+        if part.named
+    ]
+
+
+@pytest.mark.parametrize(("name", "at"), forgotten())
+def test_what_was_forgotten_is_named(copy: Path, name: str, at: int) -> None:
+    parts = RECIPES[name].parts
+    put_in(copy, [part for index, part in enumerate(parts) if index != at])
+    (copy / "shown.py").write_text(RECIPES[name].shown)
+    tables = run(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", *TABLES)
+    shown = run(copy, "shown.py")
+    assert tables[0] or shown[0]
+    assert parts[at].named in tables[1] + shown[1]
