@@ -20,15 +20,15 @@ struct bittrue_program {
 namespace {
 
 // What a caller was compiled with, where pointers have eight bytes: never changed within one ABI.
-static_assert(sizeof(void*) != 8 || sizeof(bittrue_error) == 512, "");
-static_assert(sizeof(void*) != 8 || sizeof(bittrue_instruction_row) == 40, "");
-static_assert(sizeof(void*) != 8 || sizeof(bittrue_kernel_row) == 40, "");
-static_assert(sizeof(void*) != 8 || sizeof(bittrue_program_info) == 56, "");
-static_assert(sizeof(void*) != 8 || sizeof(bittrue_tensor_info) == 64, "");
-static_assert(sizeof(void*) != 8 || sizeof(bittrue_input) == 16, "");
-static_assert(sizeof(void*) != 8 || sizeof(bittrue_output) == 16, "");
-static_assert(sizeof(void*) != 8 || sizeof(bittrue_tap) == 24, "");
-static_assert(sizeof(void*) != 8 || sizeof(bittrue_vector_info) == 16, "");
+static_assert(sizeof(void*) != 8 || sizeof(bittrue_error) == 512);
+static_assert(sizeof(void*) != 8 || sizeof(bittrue_instruction_row) == 40);
+static_assert(sizeof(void*) != 8 || sizeof(bittrue_kernel_row) == 40);
+static_assert(sizeof(void*) != 8 || sizeof(bittrue_program_info) == 56);
+static_assert(sizeof(void*) != 8 || sizeof(bittrue_tensor_info) == 64);
+static_assert(sizeof(void*) != 8 || sizeof(bittrue_input) == 16);
+static_assert(sizeof(void*) != 8 || sizeof(bittrue_output) == 16);
+static_assert(sizeof(void*) != 8 || sizeof(bittrue_tap) == 24);
+static_assert(sizeof(void*) != 8 || sizeof(bittrue_vector_info) == 16);
 
 int32_t report(bittrue_error* error, int32_t code, uint64_t offset, const char* text) {
   if (error != nullptr) {
