@@ -86,9 +86,11 @@ class Here:
     def run(self, case: Case, isa: str, threads: int = 1) -> Result:
         with Engine(to_bytes(case.program), isa, threads) as engine:
             outputs, taps = engine.run(case.inputs, range(len(engine.tensors)))
+            untapped, _ = engine.run(case.inputs)  # a tap forces its tensor to exist
             kernels = tuple(row.name for row in engine.kernels())
             tensors = tuple(taps[index].tobytes() for index in range(len(taps)))
             ends = tuple(output.tobytes() for output in outputs)
+            assert ends == tuple(output.tobytes() for output in untapped), "taps changed outputs"
             return Result(engine.isa, kernels, tensors, ends)
 
 
