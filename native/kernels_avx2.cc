@@ -99,63 +99,9 @@ void conv_depthwise_avx2(const void* args, int64_t begin, int64_t end) {
   run_units<Depthwise>(args, begin, end);
 }
 
-void add_avx2(const void* args, int64_t begin, int64_t end) { add_units(args, begin, end); }
-
-void mul_avx2(const void* args, int64_t begin, int64_t end) { mul_units(args, begin, end); }
-
-void f32_binary_avx2(const void* args, int64_t begin, int64_t end) {
-  f32_binary_units(args, begin, end);
-}
-
-void quantize_avx2(const void* args, int64_t begin, int64_t end) {
-  quantize_units(args, begin, end);
-}
-
-void dequantize_avx2(const void* args, int64_t begin, int64_t end) {
-  dequantize_units(args, begin, end);
-}
-
-void f32_unary_avx2(const void* args, int64_t begin, int64_t end) {
-  f32_unary_units(args, begin, end);
-}
-
-void max_pool_avx2(const void* args, int64_t begin, int64_t end) {
-  max_pool_units(args, begin, end);
-}
-
-void avg_pool_avx2(const void* args, int64_t begin, int64_t end) {
-  avg_pool_units(args, begin, end);
-}
-
-void f32_softmax_avx2(const void* args, int64_t begin, int64_t end) {
-  f32_softmax_units(args, begin, end);
-}
-
-void matmul_avx2(const void* args, int64_t begin, int64_t end) { matmul_units(args, begin, end); }
-
-void resize_linear_avx2(const void* args, int64_t begin, int64_t end) {
-  resize_linear_units(args, begin, end);
-}
-
-void div_avx2(const void* args, int64_t begin, int64_t end) { div_units(args, begin, end); }
-
-void min_avx2(const void* args, int64_t begin, int64_t end) { min_units(args, begin, end); }
-
-void max_avx2(const void* args, int64_t begin, int64_t end) { max_units(args, begin, end); }
-
-void compare_avx2(const void* args, int64_t begin, int64_t end) { compare_units(args, begin, end); }
-
-void f32_where_avx2(const void* args, int64_t begin, int64_t end) {
-  f32_where_units(args, begin, end);
-}
-
-void f32_reduce_avx2(const void* args, int64_t begin, int64_t end) {
-  f32_reduce_units(args, begin, end);
-}
-
-void f32_matmul_avx2(const void* args, int64_t begin, int64_t end) {
-  f32_matmul_units(args, begin, end);
-}
+#define PLAIN(instruction, name) \
+  void name##_avx2(const void* args, int64_t begin, int64_t end) { name##_units(args, begin, end); }
+#include "plain_kernels.inc"
 
 void pad_words_avx2(const void* args, int64_t begin, int64_t end) {
   const PadArgs& a = *static_cast<const PadArgs*>(args);

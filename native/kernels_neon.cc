@@ -142,62 +142,8 @@ void table_neon(const void* args, int64_t begin, int64_t end) {
   table_units(args, begin, end, look_up);
 }
 
-void add_neon(const void* args, int64_t begin, int64_t end) { add_units(args, begin, end); }
-
-void mul_neon(const void* args, int64_t begin, int64_t end) { mul_units(args, begin, end); }
-
-void f32_binary_neon(const void* args, int64_t begin, int64_t end) {
-  f32_binary_units(args, begin, end);
-}
-
-void quantize_neon(const void* args, int64_t begin, int64_t end) {
-  quantize_units(args, begin, end);
-}
-
-void dequantize_neon(const void* args, int64_t begin, int64_t end) {
-  dequantize_units(args, begin, end);
-}
-
-void f32_unary_neon(const void* args, int64_t begin, int64_t end) {
-  f32_unary_units(args, begin, end);
-}
-
-void max_pool_neon(const void* args, int64_t begin, int64_t end) {
-  max_pool_units(args, begin, end);
-}
-
-void avg_pool_neon(const void* args, int64_t begin, int64_t end) {
-  avg_pool_units(args, begin, end);
-}
-
-void f32_softmax_neon(const void* args, int64_t begin, int64_t end) {
-  f32_softmax_units(args, begin, end);
-}
-
-void matmul_neon(const void* args, int64_t begin, int64_t end) { matmul_units(args, begin, end); }
-
-void resize_linear_neon(const void* args, int64_t begin, int64_t end) {
-  resize_linear_units(args, begin, end);
-}
-
-void div_neon(const void* args, int64_t begin, int64_t end) { div_units(args, begin, end); }
-
-void min_neon(const void* args, int64_t begin, int64_t end) { min_units(args, begin, end); }
-
-void max_neon(const void* args, int64_t begin, int64_t end) { max_units(args, begin, end); }
-
-void compare_neon(const void* args, int64_t begin, int64_t end) { compare_units(args, begin, end); }
-
-void f32_where_neon(const void* args, int64_t begin, int64_t end) {
-  f32_where_units(args, begin, end);
-}
-
-void f32_reduce_neon(const void* args, int64_t begin, int64_t end) {
-  f32_reduce_units(args, begin, end);
-}
-
-void f32_matmul_neon(const void* args, int64_t begin, int64_t end) {
-  f32_matmul_units(args, begin, end);
-}
+#define PLAIN(instruction, name) \
+  void name##_neon(const void* args, int64_t begin, int64_t end) { name##_units(args, begin, end); }
+#include "plain_kernels.inc"
 
 }  // namespace bittrue

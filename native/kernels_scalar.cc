@@ -143,65 +143,11 @@ void table_scalar(const void* args, int64_t begin, int64_t end) {
                           [table](uint8_t x, int64_t k) { return table[k * 256 + x]; });
 }
 
-void add_scalar(const void* args, int64_t begin, int64_t end) { add_units(args, begin, end); }
-
-void mul_scalar(const void* args, int64_t begin, int64_t end) { mul_units(args, begin, end); }
-
-void f32_binary_scalar(const void* args, int64_t begin, int64_t end) {
-  f32_binary_units(args, begin, end);
-}
-
-void quantize_scalar(const void* args, int64_t begin, int64_t end) {
-  quantize_units(args, begin, end);
-}
-
-void dequantize_scalar(const void* args, int64_t begin, int64_t end) {
-  dequantize_units(args, begin, end);
-}
-
-void f32_unary_scalar(const void* args, int64_t begin, int64_t end) {
-  f32_unary_units(args, begin, end);
-}
-
-void max_pool_scalar(const void* args, int64_t begin, int64_t end) {
-  max_pool_units(args, begin, end);
-}
-
-void avg_pool_scalar(const void* args, int64_t begin, int64_t end) {
-  avg_pool_units(args, begin, end);
-}
-
-void f32_softmax_scalar(const void* args, int64_t begin, int64_t end) {
-  f32_softmax_units(args, begin, end);
-}
-
-void matmul_scalar(const void* args, int64_t begin, int64_t end) { matmul_units(args, begin, end); }
-
-void resize_linear_scalar(const void* args, int64_t begin, int64_t end) {
-  resize_linear_units(args, begin, end);
-}
-
-void div_scalar(const void* args, int64_t begin, int64_t end) { div_units(args, begin, end); }
-
-void min_scalar(const void* args, int64_t begin, int64_t end) { min_units(args, begin, end); }
-
-void max_scalar(const void* args, int64_t begin, int64_t end) { max_units(args, begin, end); }
-
-void compare_scalar(const void* args, int64_t begin, int64_t end) {
-  compare_units(args, begin, end);
-}
-
-void f32_where_scalar(const void* args, int64_t begin, int64_t end) {
-  f32_where_units(args, begin, end);
-}
-
-void f32_reduce_scalar(const void* args, int64_t begin, int64_t end) {
-  f32_reduce_units(args, begin, end);
-}
-
-void f32_matmul_scalar(const void* args, int64_t begin, int64_t end) {
-  f32_matmul_units(args, begin, end);
-}
+#define PLAIN(instruction, name)                                     \
+  void name##_scalar(const void* args, int64_t begin, int64_t end) { \
+    name##_units(args, begin, end);                                  \
+  }
+#include "plain_kernels.inc"
 
 void gather_2d_scalar(const void* args, int64_t begin, int64_t end) {
   const GatherArgs a = *static_cast<const GatherArgs*>(args);
