@@ -181,22 +181,7 @@ void fill_scalar(const void* args, int64_t begin, int64_t end) {
 }
 
 void pad_bytes_scalar(const void* args, int64_t begin, int64_t end) {
-  const PadArgs a = *static_cast<const PadArgs*>(args);
-  const Shape s = a.shape;
-  for (int64_t unit = begin; unit < end; unit++) {
-    const int64_t row = unit % a.copy_h - a.pad_top;
-    uint8_t* y = static_cast<uint8_t*>(a.copy) + unit * a.copy_w * s.c;
-    const Taps inside = taps_inside(-a.pad_left, 1, a.copy_w, s.w);
-    const bool empty = row < 0 || row >= s.h || inside.first >= inside.last;
-    const int64_t left = (empty ? a.copy_w : inside.first) * s.c;
-    const int64_t right = (empty ? a.copy_w : inside.last) * s.c;
-    for (int64_t i = 0; i < left; i++) y[i] = 0;
-    if (!empty) {
-      const int64_t picture = unit / a.copy_h * s.h;
-      copy_bytes(y + left, a.x + ((picture + row) * s.w - a.pad_left) * s.c + left, right - left);
-    }
-    for (int64_t i = right; i < a.copy_w * s.c; i++) y[i] = 0;
-  }
+  pad_units<uint8_t>(args, begin, end);
 }
 
 }  // namespace bittrue

@@ -27,6 +27,29 @@ inline Taps taps_inside(int64_t start, int64_t dilation, int64_t kernel, int64_t
   return {first < kernel ? first : kernel, last < kernel ? last : kernel};
 }
 
+// --- padding ------------------------------------------------------------------------------------
+
+// Copies of codes as T, with zeros around.
+template <typename T>
+void pad_units(const void* args, int64_t begin, int64_t end) {
+  const PadArgs a = *static_cast<const PadArgs*>(args);
+  const Shape s = a.shape;
+  const Taps cols = taps_inside(-a.pad_left, 1, a.copy_w, s.w);
+  for (int64_t unit = begin; unit < end; unit++) {
+    const int64_t row = unit % a.copy_h - a.pad_top;
+    const bool empty = row < 0 || row >= s.h || cols.first >= cols.last;
+    const int64_t left = (empty ? a.copy_w : cols.first) * s.c;
+    const int64_t right = (empty ? a.copy_w : cols.last) * s.c;
+    T* y = static_cast<T*>(a.copy) + unit * a.copy_w * s.c;
+    for (int64_t i = 0; i < left; i++) y[i] = 0;
+    const uint8_t* x =
+        empty ? a.x : a.x + ((unit / a.copy_h * s.h + row) * s.w - a.pad_left) * s.c + left;
+#pragma GCC ivdep
+    for (int64_t i = 0; i < right - left; i++) y[left + i] = x[i];
+    for (int64_t i = right; i < a.copy_w * s.c; i++) y[i] = 0;
+  }
+}
+
 // --- elementwise ---------------------------------------------------------------------------------
 
 struct BinaryRun {
