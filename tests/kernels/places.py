@@ -3,8 +3,9 @@
 `place("avx2")` is this process. `place("neon@cortex-a53")` is a cross build of the engine under
 qemu, which knows what that CPU lacks: sdot is an illegal instruction there. `place("neon")` takes
 that too, as this is no ARM; on one it is this process. `place("avx512vbmi")` is this process on a
-CPU that has it, and elsewhere the same source built on SIMDe (native/avx512_intrinsics.h), which proves
-the logic of the source, not the silicon. A place that cannot be had skips the test with the reason.
+CPU that has it, and elsewhere the same source built on SIMDe (native/avx512_intrinsics.h), which
+proves the logic of the source, not the silicon. A place that cannot be had skips the test with the
+reason.
 """
 
 from __future__ import annotations

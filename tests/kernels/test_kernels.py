@@ -241,15 +241,11 @@ def test_results_do_not_depend_on_the_number_of_threads(isa: str) -> None:
         check(deep, isa, threads)
 
 
-@pytest.mark.parametrize("name", ["scalar", "avx512vbmi", "neondot"])
-def test_every_kernel_of_the_table_is_reached(name: str) -> None:
-    """Wherever an ISA runs, all kernels are reached that run there: on one ISA or another."""
+def test_every_kernel_of_a_set_is_reached(isa: str) -> None:
     rng = np.random.default_rng(11)
-    reached = set()
-    runner = place(name)
+    runner, name = place(isa), isa.partition("@")[0]
     cases = [make(rng) for make in CASES.values()]
     for groups in (1, 8, 2):
         cases.append(conv_case(rng, ConvShape((1, 3, 3, 8), 8, groups=groups)))
-    for isa in runner.isas():
-        reached |= {runner.run(case, isa).kernels[-1] for case in cases}
-    assert reached == {kernel for isa, kernel in runner.kernels() if isa in runner.isas()}
+    reached = {runner.run(case, name).kernels[-1] for case in cases}
+    assert {kernel for owner, kernel in runner.kernels() if owner == name} <= reached
