@@ -11,7 +11,8 @@ from bittrue.compiler.verify_program import problems
 from bittrue.engines.emulate import Emulator
 from bittrue.engines.native_library import available_isas
 from tests.kernels.check import check
-from tests.kernels.programs import Builder, Case
+from tests.kernels.programs import Case
+from tests.programs import Builder
 
 PROGRAMS = 200
 
@@ -29,8 +30,8 @@ def copy_case(
     for axis, row in enumerate(zip(sizes, source, strides, strict=True)):
         names = (f"size_{axis}", f"src_stride_{axis}", f"dst_stride_{axis}")
         params |= dict(zip(names, row, strict=True))
-    made.step("FILL", (), y, {"value": 0})
-    made.step("COPY", (x,), y, params)
+    made.step("FILL", (), y, value=0)
+    made.step("COPY", (x,), y, **params)
     codes = rng.permutation(256)[:count].astype(np.uint8)
     want = np.zeros(max(reach + 1, count), np.uint8)
     for code, index in zip(codes, product(*map(range, sizes)), strict=True):
