@@ -7,7 +7,9 @@
 
 #include "conv_tiles.h"
 #include "kernels.h"
-#include "plain_loops.h"
+#include "plain_elementwise.h"
+#include "plain_sums.h"
+#include "plain_windows.h"
 #include "tile_order.h"
 #include "ymm.h"
 

@@ -8,7 +8,7 @@
 #include "avx512_intrinsics.h"
 #include "conv_tiles.h"
 #include "kernels.h"
-#include "plain_loops.h"
+#include "plain_elementwise.h"
 #include "tile_order.h"
 #include "zmm.h"
 

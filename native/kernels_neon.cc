@@ -8,7 +8,9 @@
 #include "conv_tiles.h"
 #include "kernels.h"
 #include "neon_store.h"
-#include "plain_loops.h"
+#include "plain_elementwise.h"
+#include "plain_sums.h"
+#include "plain_windows.h"
 #include "tile_order.h"
 
 namespace bittrue {

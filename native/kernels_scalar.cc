@@ -5,7 +5,10 @@
 
 #include "arith.h"
 #include "kernels.h"
-#include "plain_loops.h"
+#include "plain_axes.h"
+#include "plain_elementwise.h"
+#include "plain_sums.h"
+#include "plain_windows.h"
 
 namespace bittrue {
 namespace {
@@ -103,14 +106,9 @@ void copy_run(const CopyArgs& a, const T* x, T* y, int64_t axis) {
 template <typename T>
 void copy_units(const CopyArgs& a, int64_t begin, int64_t end) {
   for (int64_t unit = begin; unit < end; unit++) {
-    int64_t x = 0, y = 0, rest = unit;
-    for (int64_t axis = a.outer - 1; axis >= 0; axis--) {
-      const int64_t index = rest % a.size[axis];
-      rest /= a.size[axis];
-      x += index * a.src_stride[axis];
-      y += index * a.dst_stride[axis];
-    }
-    copy_run(a, reinterpret_cast<const T*>(a.x) + x, reinterpret_cast<T*>(a.y) + y, a.outer);
+    const auto start = offsets_of<2>(unit, a.outer, a.size, {a.src_stride, a.dst_stride});
+    copy_run(a, reinterpret_cast<const T*>(a.x) + start.of[0],
+             reinterpret_cast<T*>(a.y) + start.of[1], a.outer);
   }
 }
 

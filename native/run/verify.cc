@@ -10,7 +10,7 @@
 #include "sha256.h"
 #include "text.h"
 
-namespace runner {
+namespace run {
 namespace {
 
 // Tensors are tapped in portions: all at once they may take more than a small machine has.
@@ -157,4 +157,4 @@ std::vector<std::string> available_isas() {
   return names;
 }
 
-}  // namespace runner
+}  // namespace run
