@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "kernels.h"
+#include "tile_order.h"
 
 namespace bittrue {
 namespace {
@@ -19,10 +20,51 @@ struct Spot {
   int64_t tile;                      // of output channels
   int64_t y;                         // element of y: first pixel, first channel of the tile
   int64_t channels;                  // of the tile that y has
+  const float* multiplier;           // at the tile
   const int32_t* bias[MOST_PIXELS];  // of each pixel, at the tile
 };
 
-// Kernel has CHANNELS, PIXELS and spot<M>(args, spot), which does M pixels.
+// Of a step: what one instruction multiplies, for all channels of the tile.
+template <typename Kernel>
+constexpr int64_t STEP_WEIGHTS = Kernel::FORMAT.tile * Kernel::FORMAT.step;
+
+// The packed weights of the spot's tile.
+template <typename Kernel, typename T>
+const T* tile_weights(const TileArgs& a, const Spot& spot) {
+  static_assert(sizeof(T) == Kernel::FORMAT.item, "as packed");
+  return static_cast<const T*>(a.weight) + spot.tile * a.runs * a.run_steps * STEP_WEIGHTS<Kernel>;
+}
+
+// x of the spot's first pixel, channel 0.
+template <typename Kernel, typename T>
+const T* spot_codes(const TileArgs& a, const Spot& spot) {
+  static_assert(sizeof(T) == Kernel::FORMAT.code_item, "as padded");
+  return static_cast<const T*>(a.x) + spot.x;
+}
+
+// The channels of a tile that y has.
+template <typename T>
+void store_part(const TileArgs& a, const Spot& spot, int pixel, const T* tile) {
+  T* y = static_cast<T*>(a.y) + spot.y + pixel * a.o;
+  for (int64_t i = 0; i < spot.channels; i++) y[i] = tile[i];
+}
+
+// Sums as floats, from registers whose places are in the order of `channel_at`.
+template <typename Register, int64_t REGISTERS>
+void store_floats(const TileArgs& a, const Spot& spot, int pixel,
+                  const typename Register::Bits* sums, const uint8_t* channel_at) {
+  constexpr int64_t LANES = Register::LANES;
+  alignas(64) float part[REGISTERS * LANES];
+  for (int64_t i = 0; i < REGISTERS; i++) {
+    Register::store(part + i * LANES, Register::scaled(sums[i], spot.multiplier + i * LANES));
+  }
+  float* y = static_cast<float*>(a.y) + spot.y + pixel * a.o;
+  for (int64_t place = 0; place < REGISTERS * LANES; place++) {
+    if (channel_at[place] < spot.channels) y[channel_at[place]] = part[place];
+  }
+}
+
+// Kernel has FORMAT, PIXELS and spot<M>(args, spot), which does M pixels.
 template <typename Kernel, int M>
 void run_spot(const TileArgs& a, const Spot& spot, int64_t pixels) {
   if constexpr (M > 1) {
@@ -33,20 +75,22 @@ void run_spot(const TileArgs& a, const Spot& spot, int64_t pixels) {
 
 template <typename Kernel>
 void run_row(const TileArgs& a, int64_t tile, int64_t row) {
-  const int64_t stride = a.tiles * Kernel::CHANNELS;  // of the packed biases
+  constexpr int64_t CHANNELS = Kernel::FORMAT.tile;
+  const int64_t stride = a.tiles * CHANNELS;  // of the packed biases
   const int64_t pixels = row + 1 == a.rows ? a.last_row_pixels : a.row_pixels;
   const int64_t oy = row % a.rows_per_picture;
   const int64_t x = row / a.rows_per_picture * a.x_picture + oy * a.x_row;
-  const int32_t* bias = a.bias + tile * Kernel::CHANNELS;
+  const int32_t* bias = a.bias + tile * CHANNELS;
   if (!a.flat) bias += a.row_class[oy] * a.col_classes * stride;
-  const int64_t left = a.o - tile * Kernel::CHANNELS;
+  const int64_t left = a.o - tile * CHANNELS;
   Spot spot;
   spot.tile = tile;
-  spot.channels = left < Kernel::CHANNELS ? left : Kernel::CHANNELS;
+  spot.multiplier = a.multiplier + tile * CHANNELS;
+  spot.channels = left < CHANNELS ? left : CHANNELS;
   for (int64_t ox = 0; ox < pixels; ox += Kernel::PIXELS) {
     const int64_t count = pixels - ox < Kernel::PIXELS ? pixels - ox : Kernel::PIXELS;
     spot.x = x + ox * a.x_pixel;
-    spot.y = (row * a.row_pixels + ox) * a.o + tile * Kernel::CHANNELS;
+    spot.y = (row * a.row_pixels + ox) * a.o + tile * CHANNELS;
     for (int64_t i = 0; i < count; i++) {
       spot.bias[i] = a.flat ? bias : bias + a.col_class[ox + i] * stride;
     }
@@ -54,8 +98,13 @@ void run_row(const TileArgs& a, int64_t tile, int64_t row) {
   }
 }
 
+// Over-reads are bounded by SLACK: a dense kernel takes whole steps, a depthwise one whole tiles.
 template <typename Kernel>
 void run_units(const void* args, int64_t begin, int64_t end) {
+  constexpr PackFormat F = Kernel::FORMAT;
+  static_assert(Kernel::PIXELS <= MOST_PIXELS, "a Spot has room for the biases");
+  static_assert(F.tile <= MOST_CHANNELS, "an Order has room for the tile");
+  static_assert(F.tile * F.code_item <= SLACK && F.step * F.code_item <= SLACK, "it may be read");
   const TileArgs& a = *static_cast<const TileArgs*>(args);
   for (int64_t unit = begin; unit < end; unit++) {
     if (a.tiles_outside) {
@@ -68,5 +117,12 @@ void run_units(const void* args, int64_t begin, int64_t end) {
 
 }  // namespace
 }  // namespace bittrue
+
+// The kernel of a row TILES(form, isa, function) of kernels.inc, from its struct.
+#define TILE_KERNEL(function, ...)                              \
+  void function(const void* args, int64_t begin, int64_t end) { \
+    run_units<__VA_ARGS__>(args, begin, end);                   \
+  }                                                             \
+  const PackFormat function##_format = __VA_ARGS__::FORMAT;
 
 #endif  // BITTRUE_CONV_TILES_H_

@@ -11,9 +11,11 @@
 namespace bittrue {
 namespace {
 
-constexpr const char* NAMES[] = {"scalar",     "avx2",       "avxvnni", "avx512vnni256",
-                                 "avx512vnni", "avx512vbmi", "neon",    "neondot"};
-static_assert(sizeof NAMES / sizeof NAMES[0] == ISA_COUNT);
+#define ISA(isa, name) name,
+constexpr const char* NAMES[] = {
+#include "isas.inc"
+};
+#undef ISA
 
 // A bit for each Isa.
 constexpr uint32_t bit(Isa isa) { return 1u << (uint32_t)isa; }

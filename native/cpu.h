@@ -6,19 +6,17 @@
 
 namespace bittrue {
 
-// Slowest first within an architecture; each also runs the kernels of those before it that the CPU
-// has.
+#define ISA(isa, name) isa,
 enum class Isa : uint32_t {
-  SCALAR,
-  AVX2,
-  AVXVNNI,
-  AVX512VNNI256,
-  AVX512VNNI,
-  AVX512VBMI,
-  NEON,
-  NEONDOT
+#include "isas.inc"
 };
-constexpr uint32_t ISA_COUNT = 8;
+#undef ISA
+
+#define ISA(isa, name) +1
+constexpr uint32_t ISA_COUNT = 0
+#include "isas.inc"
+    ;
+#undef ISA
 
 const char* isa_name(Isa isa);
 bool isa_available(Isa isa);

@@ -15,11 +15,15 @@ constexpr const char* form_name(Form form) {
 }
 
 const KernelRow ROWS[] = {
-#define KERNEL(instruction, form, isa, function)                        \
-  {Kind::instruction,     Form::form, Isa::isa, function, #instruction, \
+#define ROW(instruction, form, isa, function, format)                           \
+  {Kind::instruction,     Form::form, Isa::isa, function, format, #instruction, \
    form_name(Form::form), #function},
+#define KERNEL(instruction, form, isa, function) ROW(instruction, form, isa, function, nullptr)
+#define TILES(form, isa, function) ROW(CONV, form, isa, function, &function##_format)
 #include "kernels.inc"
 #undef KERNEL
+#undef TILES
+#undef ROW
 };
 
 std::string available_names() {

@@ -15,6 +15,7 @@ struct KernelRow {
   Form form;
   Isa isa;
   Kernel run;
+  const PackFormat* format;  // of a kernel of CONV on tiles; else null
   const char* instruction_name;
   const char* form_name;
   const char* name;

@@ -196,10 +196,29 @@ struct ResizeArgs {
 
 constexpr int64_t FILL_UNIT = 4096;
 
+// How a kernel of CONV on tiles wants its constants and x (pack.h). A tile is the output channels
+// that it computes together; a step is the elements of a run that one instruction multiplies and
+// adds.
+struct PackFormat {
+  int64_t tile;          // output channels
+  int64_t step;          // elements
+  int64_t item;          // bytes an element of the weights: they are widened to this
+  int64_t code_item;     // bytes an element of x: the padded copy is widened to this, by `pad`
+  Kernel pad;            // on PadArgs
+  const uint8_t* order;  // place in the tile -> channel in the tile
+  bool signed_codes;     // the kernel multiplies code - 128: see pack_biases
+};
+
+constexpr int64_t SLACK = 128;  // bytes that a kernel of CONV may read past a padded copy
+
 #define KERNEL(instruction, form, isa, function) \
   void function(const void* args, int64_t begin, int64_t end);
+#define TILES(form, isa, function)                             \
+  void function(const void* args, int64_t begin, int64_t end); \
+  extern const PackFormat function##_format;
 #include "kernels.inc"
 #undef KERNEL
+#undef TILES
 
 void pad_bytes_scalar(const void* args, int64_t begin, int64_t end);
 #if defined(__x86_64__)

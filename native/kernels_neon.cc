@@ -8,7 +8,10 @@
 #include "conv_tiles.h"
 #include "kernels.h"
 #include "neon_store.h"
-#include "plain_loops.h"
+#include "plain_elementwise.h"
+#include "plain_sums.h"
+#include "plain_windows.h"
+#include "tile_order.h"
 
 namespace bittrue {
 namespace {
@@ -46,16 +49,15 @@ inline int16x8_t load_four(const uint8_t* x) {
   return widened(vreinterpret_u8_u32(vdup_n_u32(four)));
 }
 
-// Weights [tile][run][element][16] in 16 bits. Four pixels by four registers.
+// Four pixels by four registers.
 struct Dense {
-  static constexpr int64_t CHANNELS = 16;
+  static constexpr PackFormat FORMAT = {16, 1, 2, 1, pad_bytes_scalar, NATURAL.at, false};
   static constexpr int PIXELS = 4;
 
   template <int M>
   static void spot(const TileArgs& a, const Spot& spot) {
-    const uint8_t* x = static_cast<const uint8_t*>(a.x) + spot.x;
-    const int16_t* w =
-        static_cast<const int16_t*>(a.weight) + spot.tile * a.runs * a.run_steps * 16;
+    const uint8_t* x = spot_codes<Dense, uint8_t>(a, spot);
+    const int16_t* w = tile_weights<Dense, int16_t>(a, spot);
     Sums sums[M];
     for (int i = 0; i < M; i++) sums[i] = load_sums(spot.bias[i]);
     for (int64_t run = 0; run < a.runs; run++) {
@@ -80,9 +82,8 @@ struct Dense {
   }
 };
 
-// Weights [tile][tap][16] in 16 bits.
 struct Depthwise {
-  static constexpr int64_t CHANNELS = 16;
+  static constexpr PackFormat FORMAT = {16, 1, 2, 1, pad_bytes_scalar, NATURAL.at, false};
   static constexpr int PIXELS = 4;
 
   static void add(Sums& sums, uint8x16_t codes, int16x8_t low, int16x8_t high) {
@@ -96,11 +97,11 @@ struct Depthwise {
 
   template <int M>
   static void spot(const TileArgs& a, const Spot& spot) {
-    const uint8_t* x = static_cast<const uint8_t*>(a.x) + spot.x + spot.tile * 16;
-    const int16_t* w = static_cast<const int16_t*>(a.weight) + spot.tile * a.run_steps * 16;
+    const uint8_t* x = spot_codes<Depthwise, uint8_t>(a, spot) + spot.tile * FORMAT.tile;
+    const int16_t* w = tile_weights<Depthwise, int16_t>(a, spot);
     Sums sums[M];
     for (int i = 0; i < M; i++) sums[i] = load_sums(spot.bias[i]);
-    for (int64_t tap = 0; tap < a.run_steps; tap++, w += 16) {
+    for (int64_t tap = 0; tap < a.run_steps; tap++, w += STEP_WEIGHTS<Depthwise>) {
       const int16x8_t low = vld1q_s16(w), high = vld1q_s16(w + 8);
       const uint8_t* from = x + a.offset[tap];
 #pragma GCC unroll 8
@@ -130,74 +131,15 @@ inline int64_t look_up(const uint8_t* x, uint8_t* y, int64_t count, const uint8_
 
 }  // namespace
 
-void conv_dense_neon(const void* args, int64_t begin, int64_t end) {
-  run_units<Dense>(args, begin, end);
-}
-
-void conv_depthwise_neon(const void* args, int64_t begin, int64_t end) {
-  run_units<Depthwise>(args, begin, end);
-}
+TILE_KERNEL(conv_dense_neon, Dense)
+TILE_KERNEL(conv_depthwise_neon, Depthwise)
 
 void table_neon(const void* args, int64_t begin, int64_t end) {
   table_units(args, begin, end, look_up);
 }
 
-void add_neon(const void* args, int64_t begin, int64_t end) { add_units(args, begin, end); }
-
-void mul_neon(const void* args, int64_t begin, int64_t end) { mul_units(args, begin, end); }
-
-void f32_binary_neon(const void* args, int64_t begin, int64_t end) {
-  f32_binary_units(args, begin, end);
-}
-
-void quantize_neon(const void* args, int64_t begin, int64_t end) {
-  quantize_units(args, begin, end);
-}
-
-void dequantize_neon(const void* args, int64_t begin, int64_t end) {
-  dequantize_units(args, begin, end);
-}
-
-void f32_unary_neon(const void* args, int64_t begin, int64_t end) {
-  f32_unary_units(args, begin, end);
-}
-
-void max_pool_neon(const void* args, int64_t begin, int64_t end) {
-  max_pool_units(args, begin, end);
-}
-
-void avg_pool_neon(const void* args, int64_t begin, int64_t end) {
-  avg_pool_units(args, begin, end);
-}
-
-void f32_softmax_neon(const void* args, int64_t begin, int64_t end) {
-  f32_softmax_units(args, begin, end);
-}
-
-void matmul_neon(const void* args, int64_t begin, int64_t end) { matmul_units(args, begin, end); }
-
-void resize_linear_neon(const void* args, int64_t begin, int64_t end) {
-  resize_linear_units(args, begin, end);
-}
-
-void div_neon(const void* args, int64_t begin, int64_t end) { div_units(args, begin, end); }
-
-void min_neon(const void* args, int64_t begin, int64_t end) { min_units(args, begin, end); }
-
-void max_neon(const void* args, int64_t begin, int64_t end) { max_units(args, begin, end); }
-
-void compare_neon(const void* args, int64_t begin, int64_t end) { compare_units(args, begin, end); }
-
-void f32_where_neon(const void* args, int64_t begin, int64_t end) {
-  f32_where_units(args, begin, end);
-}
-
-void f32_reduce_neon(const void* args, int64_t begin, int64_t end) {
-  f32_reduce_units(args, begin, end);
-}
-
-void f32_matmul_neon(const void* args, int64_t begin, int64_t end) {
-  f32_matmul_units(args, begin, end);
-}
+#define PLAIN(instruction, name) \
+  void name##_neon(const void* args, int64_t begin, int64_t end) { name##_units(args, begin, end); }
+#include "plain_kernels.inc"
 
 }  // namespace bittrue

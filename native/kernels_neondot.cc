@@ -8,6 +8,7 @@
 #include "conv_tiles.h"
 #include "kernels.h"
 #include "neon_store.h"
+#include "tile_order.h"
 
 namespace bittrue {
 namespace {
@@ -35,15 +36,15 @@ inline int8x16_t load_four(const uint8_t* x) {
   return less_128(vreinterpretq_u8_u32(vdupq_n_u32(four)));
 }
 
-// Weights [tile][run][step][16][4]. Four pixels by four registers.
+// Four pixels by four registers.
 struct Dense {
-  static constexpr int64_t CHANNELS = 16;
+  static constexpr PackFormat FORMAT = {16, 4, 1, 1, pad_bytes_scalar, NATURAL.at, true};
   static constexpr int PIXELS = 4;
 
   template <int M>
   static void spot(const TileArgs& a, const Spot& spot) {
-    const uint8_t* x = static_cast<const uint8_t*>(a.x) + spot.x;
-    const int8_t* w = static_cast<const int8_t*>(a.weight) + spot.tile * a.runs * a.run_steps * 64;
+    const uint8_t* x = spot_codes<Dense, uint8_t>(a, spot);
+    const int8_t* w = tile_weights<Dense, int8_t>(a, spot);
     Sums sums[M];
     for (int i = 0; i < M; i++) sums[i] = load_sums(spot.bias[i]);
     for (int64_t run = 0; run < a.runs; run++) {
@@ -66,10 +67,10 @@ struct Dense {
   }
 };
 
-// Weights [tile][four taps][16][4]. Four taps of 16 channels are interleaved to four bytes a
-// channel. Multiplying one tap at a time (kernels_neon.cc) takes half as many instructions again.
+// Four taps of 16 channels are interleaved to four bytes a channel. Multiplying one tap at a time
+// (kernels_neon.cc) takes half as many instructions again.
 struct Depthwise {
-  static constexpr int64_t CHANNELS = 16;
+  static constexpr PackFormat FORMAT = {16, 4, 1, 1, pad_bytes_scalar, NATURAL.at, true};
   static constexpr int PIXELS = 4;
 
   static void add(Sums& sums, const uint8_t* x, const int64_t* offset, const int8x16_t* w) {
@@ -89,11 +90,11 @@ struct Depthwise {
 
   template <int M>
   static void spot(const TileArgs& a, const Spot& spot) {
-    const uint8_t* x = static_cast<const uint8_t*>(a.x) + spot.x + spot.tile * 16;
-    const int8_t* w = static_cast<const int8_t*>(a.weight) + spot.tile * a.run_steps * 64;
+    const uint8_t* x = spot_codes<Depthwise, uint8_t>(a, spot) + spot.tile * FORMAT.tile;
+    const int8_t* w = tile_weights<Depthwise, int8_t>(a, spot);
     Sums sums[M];
     for (int i = 0; i < M; i++) sums[i] = load_sums(spot.bias[i]);
-    for (int64_t step = 0; step < a.run_steps; step++, w += 64) {
+    for (int64_t step = 0; step < a.run_steps; step++, w += STEP_WEIGHTS<Depthwise>) {
       const int8x16_t weights[4] = {vld1q_s8(w), vld1q_s8(w + 16), vld1q_s8(w + 32),
                                     vld1q_s8(w + 48)};
 #pragma GCC unroll 8
@@ -107,12 +108,7 @@ struct Depthwise {
 
 }  // namespace
 
-void conv_dense_neondot(const void* args, int64_t begin, int64_t end) {
-  run_units<Dense>(args, begin, end);
-}
-
-void conv_depthwise_neondot(const void* args, int64_t begin, int64_t end) {
-  run_units<Depthwise>(args, begin, end);
-}
+TILE_KERNEL(conv_dense_neondot, Dense)
+TILE_KERNEL(conv_depthwise_neondot, Depthwise)
 
 }  // namespace bittrue

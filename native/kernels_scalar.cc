@@ -5,7 +5,10 @@
 
 #include "arith.h"
 #include "kernels.h"
-#include "plain_loops.h"
+#include "plain_axes.h"
+#include "plain_elementwise.h"
+#include "plain_sums.h"
+#include "plain_windows.h"
 
 namespace bittrue {
 namespace {
@@ -103,14 +106,9 @@ void copy_run(const CopyArgs& a, const T* x, T* y, int64_t axis) {
 template <typename T>
 void copy_units(const CopyArgs& a, int64_t begin, int64_t end) {
   for (int64_t unit = begin; unit < end; unit++) {
-    int64_t x = 0, y = 0, rest = unit;
-    for (int64_t axis = a.outer - 1; axis >= 0; axis--) {
-      const int64_t index = rest % a.size[axis];
-      rest /= a.size[axis];
-      x += index * a.src_stride[axis];
-      y += index * a.dst_stride[axis];
-    }
-    copy_run(a, reinterpret_cast<const T*>(a.x) + x, reinterpret_cast<T*>(a.y) + y, a.outer);
+    const auto start = offsets_of<2>(unit, a.outer, a.size, {a.src_stride, a.dst_stride});
+    copy_run(a, reinterpret_cast<const T*>(a.x) + start.of[0],
+             reinterpret_cast<T*>(a.y) + start.of[1], a.outer);
   }
 }
 
@@ -143,65 +141,11 @@ void table_scalar(const void* args, int64_t begin, int64_t end) {
                           [table](uint8_t x, int64_t k) { return table[k * 256 + x]; });
 }
 
-void add_scalar(const void* args, int64_t begin, int64_t end) { add_units(args, begin, end); }
-
-void mul_scalar(const void* args, int64_t begin, int64_t end) { mul_units(args, begin, end); }
-
-void f32_binary_scalar(const void* args, int64_t begin, int64_t end) {
-  f32_binary_units(args, begin, end);
-}
-
-void quantize_scalar(const void* args, int64_t begin, int64_t end) {
-  quantize_units(args, begin, end);
-}
-
-void dequantize_scalar(const void* args, int64_t begin, int64_t end) {
-  dequantize_units(args, begin, end);
-}
-
-void f32_unary_scalar(const void* args, int64_t begin, int64_t end) {
-  f32_unary_units(args, begin, end);
-}
-
-void max_pool_scalar(const void* args, int64_t begin, int64_t end) {
-  max_pool_units(args, begin, end);
-}
-
-void avg_pool_scalar(const void* args, int64_t begin, int64_t end) {
-  avg_pool_units(args, begin, end);
-}
-
-void f32_softmax_scalar(const void* args, int64_t begin, int64_t end) {
-  f32_softmax_units(args, begin, end);
-}
-
-void matmul_scalar(const void* args, int64_t begin, int64_t end) { matmul_units(args, begin, end); }
-
-void resize_linear_scalar(const void* args, int64_t begin, int64_t end) {
-  resize_linear_units(args, begin, end);
-}
-
-void div_scalar(const void* args, int64_t begin, int64_t end) { div_units(args, begin, end); }
-
-void min_scalar(const void* args, int64_t begin, int64_t end) { min_units(args, begin, end); }
-
-void max_scalar(const void* args, int64_t begin, int64_t end) { max_units(args, begin, end); }
-
-void compare_scalar(const void* args, int64_t begin, int64_t end) {
-  compare_units(args, begin, end);
-}
-
-void f32_where_scalar(const void* args, int64_t begin, int64_t end) {
-  f32_where_units(args, begin, end);
-}
-
-void f32_reduce_scalar(const void* args, int64_t begin, int64_t end) {
-  f32_reduce_units(args, begin, end);
-}
-
-void f32_matmul_scalar(const void* args, int64_t begin, int64_t end) {
-  f32_matmul_units(args, begin, end);
-}
+#define PLAIN(instruction, name)                                     \
+  void name##_scalar(const void* args, int64_t begin, int64_t end) { \
+    name##_units(args, begin, end);                                  \
+  }
+#include "plain_kernels.inc"
 
 void gather_2d_scalar(const void* args, int64_t begin, int64_t end) {
   const GatherArgs a = *static_cast<const GatherArgs*>(args);
@@ -235,22 +179,7 @@ void fill_scalar(const void* args, int64_t begin, int64_t end) {
 }
 
 void pad_bytes_scalar(const void* args, int64_t begin, int64_t end) {
-  const PadArgs a = *static_cast<const PadArgs*>(args);
-  const Shape s = a.shape;
-  for (int64_t unit = begin; unit < end; unit++) {
-    const int64_t row = unit % a.copy_h - a.pad_top;
-    uint8_t* y = static_cast<uint8_t*>(a.copy) + unit * a.copy_w * s.c;
-    const Taps inside = taps_inside(-a.pad_left, 1, a.copy_w, s.w);
-    const bool empty = row < 0 || row >= s.h || inside.first >= inside.last;
-    const int64_t left = (empty ? a.copy_w : inside.first) * s.c;
-    const int64_t right = (empty ? a.copy_w : inside.last) * s.c;
-    for (int64_t i = 0; i < left; i++) y[i] = 0;
-    if (!empty) {
-      const int64_t picture = unit / a.copy_h * s.h;
-      copy_bytes(y + left, a.x + ((picture + row) * s.w - a.pad_left) * s.c + left, right - left);
-    }
-    for (int64_t i = right; i < a.copy_w * s.c; i++) y[i] = 0;
-  }
+  pad_units<uint8_t>(args, begin, end);
 }
 
 }  // namespace bittrue

@@ -36,34 +36,24 @@ inline uint8x8_t to_codes(const TileArgs& a, int32x4_t low, int32x4_t high,
   return vqmovun_s16(vqaddq_s16(steps, vdupq_n_s16((int16_t)a.range.zero_point)));
 }
 
-inline void store_floats(float* y, int64_t channels, const Sums& sums, const float* multiplier) {
-  float part[16];
-  float* to = channels == 16 ? y : part;
-  for (int i = 0; i < 4; i++) vst1q_f32(to + 4 * i, scaled(sums.part[i], multiplier + 4 * i));
-  if (to == y) return;
-  for (int64_t i = 0; i < channels; i++) y[i] = part[i];
-}
-
-inline void store_codes(const TileArgs& a, uint8_t* y, int64_t channels, const Sums& sums,
-                        const float* multiplier) {
-  uint8x16_t codes = vcombine_u8(to_codes(a, sums.part[0], sums.part[1], multiplier),
-                                 to_codes(a, sums.part[2], sums.part[3], multiplier + 8));
+inline void store(const TileArgs& a, const Spot& spot, int pixel, const Sums& sums) {
+  const int64_t at = spot.y + pixel * a.o;
+  const float* m = spot.multiplier;
+  if (a.f32) {
+    float part[16];
+    float* to = spot.channels == 16 ? static_cast<float*>(a.y) + at : part;
+    for (int i = 0; i < 4; i++) vst1q_f32(to + 4 * i, scaled(sums.part[i], m + 4 * i));
+    if (to == part) store_part(a, spot, pixel, part);
+    return;
+  }
+  uint8x16_t codes = vcombine_u8(to_codes(a, sums.part[0], sums.part[1], m),
+                                 to_codes(a, sums.part[2], sums.part[3], m + 8));
   codes = vmaxq_u8(codes, vdupq_n_u8((uint8_t)a.range.lo));
   codes = vminq_u8(codes, vdupq_n_u8((uint8_t)a.range.hi));
-  if (channels == 16) return vst1q_u8(y, codes);
   uint8_t part[16];
-  vst1q_u8(part, codes);
-  for (int64_t i = 0; i < channels; i++) y[i] = part[i];
-}
-
-inline void store(const TileArgs& a, const Spot& spot, int pixel, const Sums& sums) {
-  const float* multiplier = a.multiplier + spot.tile * 16;
-  const int64_t at = spot.y + pixel * a.o;
-  if (a.f32) {
-    store_floats(static_cast<float*>(a.y) + at, spot.channels, sums, multiplier);
-  } else {
-    store_codes(a, static_cast<uint8_t*>(a.y) + at, spot.channels, sums, multiplier);
-  }
+  uint8_t* to = spot.channels == 16 ? static_cast<uint8_t*>(a.y) + at : part;
+  vst1q_u8(to, codes);
+  if (to == part) store_part(a, spot, pixel, part);
 }
 
 }  // namespace

@@ -4,27 +4,10 @@
 
 #include <stdint.h>
 
-#include <vector>
-
-#include "cpu.h"
-#include "dispatch.h"
+#include "kernels.h"
 #include "memory.h"
 
 namespace bittrue {
-
-// How one kernel wants a convolution's constants. A tile is the output channels that it computes
-// together; a step is the elements of a run that one instruction multiplies and adds.
-struct PackFormat {
-  uint32_t tile;         // output channels
-  uint32_t step;         // elements
-  uint32_t item;         // bytes an element of the weights: they are widened to this
-  uint32_t code_item;    // bytes an element of x: the padded copy is widened to this
-  const uint8_t* order;  // place in the tile -> channel in the tile
-  bool signed_codes;     // the kernel multiplies code - 128: see pack_biases
-};
-
-// The format of a vector kernel of CONV.
-PackFormat pack_format(Form form, Isa isa);
 
 // weight int8 [channels, runs, run] as item-sized integers [tile][run][step][place][element];
 // channels past the last and elements past a run's end are 0.

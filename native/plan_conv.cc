@@ -10,8 +10,7 @@ namespace bittrue {
 namespace {
 
 constexpr int64_t FLAT_ROW = 96;  // pixels of a 1 x 1 convolution that make a row
-constexpr uint64_t WEIGHTS_IN_CACHE = 256 << 10;
-constexpr uint64_t SLACK = 128;  // bytes that vector kernels may read past a padded copy
+constexpr int64_t WEIGHTS_IN_CACHE = 256 << 10;
 // Padding is not worth it where the copy is more than these times x: only odd or hostile programs
 // get there.
 constexpr int64_t MOST_PADDING = 8;
@@ -32,12 +31,11 @@ std::optional<Tiling> find_tiling(const ConvArgs& conv, Isa isa) {
   const Window& w = conv.window;
   const bool depthwise = conv.groups > 1 && conv.groups == s.c && s.c == s.o;
   if (conv.groups > 1 && !depthwise) return std::nullopt;
-  const Form form = depthwise ? Form::DEPTHWISE : Form::DENSE;
-  const int32_t row = find_kernel(Kind::CONV, form, isa);
+  const int32_t row = find_kernel(Kind::CONV, depthwise ? Form::DEPTHWISE : Form::DENSE, isa);
   if (row < 0) return std::nullopt;
   Tiling tiling{};
   tiling.kernel = (uint32_t)row;
-  tiling.format = pack_format(form, kernel_row(tiling.kernel).isa);
+  tiling.format = *kernel_row(tiling.kernel).format;
   tiling.depthwise = depthwise;
   tiling.joined = !depthwise && (w.dilation_w == 1 || w.kernel_w == 1);
   const int64_t taps = w.kernel_h * w.kernel_w;
@@ -73,7 +71,7 @@ std::optional<Source> find_source(const ConvArgs& conv, const Tiling& tiling) {
       elements > MOST_PADDING * (s.n * s.h * s.w * s.c) + (1 << 20)) {
     return std::nullopt;
   }
-  return Source{copy_h, copy_w, false, (uint64_t)(elements * item) + SLACK};
+  return Source{copy_h, copy_w, false, (uint64_t)(elements * item + SLACK)};
 }
 
 // In x, of each tap, or of the first tap of each run.
@@ -109,16 +107,6 @@ void lay_rows(const ConvArgs& conv, int64_t classes, TileArgs* args) {
   }
 }
 
-Kernel pad_kernel(const Tiling& tiling) {
-#if defined(__x86_64__)
-  if (kernel_row(tiling.kernel).isa == Isa::AVX2 && tiling.format.code_item == 2) {
-    return pad_words_avx2;
-  }
-#endif
-  (void)tiling;
-  return pad_bytes_scalar;
-}
-
 void lay_source(Planner& at, const ConvArgs& conv, const Tiling& tiling, const Source& source,
                 TileArgs* args) {
   const Shape& s = conv.shape;
@@ -133,7 +121,7 @@ void lay_source(Planner& at, const ConvArgs& conv, const Tiling& tiling, const S
                                 conv.window.pad_top, conv.window.pad_left});
   at.keep_scratch(source.bytes, &pad->copy, &args->x);
   const int64_t rows = s.n * source.copy_h;
-  at.add(pad_kernel(tiling), pad, rows, rows * source.copy_w * s.c / 4);
+  at.add(tiling.format.pad, pad, rows, rows * source.copy_w * s.c / 4);
 }
 
 void lay_constants(Planner& at, const ConvArgs& conv, const Tiling& tiling, int64_t classes,
@@ -158,11 +146,9 @@ bool plan_tiles(Planner& at, const ConvArgs& conv) {
   if (!source) return false;
   const PackFormat& format = tiling->format;
   const int64_t classes = at.x(conv::BIAS).dim(0) * at.x(conv::BIAS).dim(1);
-  const auto channels = (uint64_t)(tiling->tiles * format.tile);
-  const auto elements = (uint64_t)(tiling->runs * tiling->steps * format.step);
-  if (!at.count_packed(channels * (elements * format.item + 4 + 4 * (uint64_t)classes))) {
-    return false;
-  }
+  const int64_t channels = tiling->tiles * format.tile;
+  const int64_t weights = tiling->runs * tiling->steps * format.step * format.item;  // of each
+  if (!at.count_packed((uint64_t)(channels * (weights + 4 + 4 * classes)))) return false;
   auto* args = at.keep<TileArgs>();
   args->y = conv.y;
   args->runs = tiling->runs;
@@ -171,7 +157,7 @@ bool plan_tiles(Planner& at, const ConvArgs& conv) {
   args->o = conv.shape.o;
   args->range = conv.range;
   args->f32 = conv.f32;
-  args->tiles_outside = channels * elements * format.item > WEIGHTS_IN_CACHE;
+  args->tiles_outside = channels * weights > WEIGHTS_IN_CACHE;
   args->offset = keep_offsets(at, conv, *tiling, *source);
   lay_constants(at, conv, *tiling, classes, args);
   lay_source(at, conv, *tiling, *source, args);

@@ -131,6 +131,21 @@ int32_t Call::run(bittrue_program* program, bittrue_error* error) const {
                      (uint32_t)outputs.size(), taps.data(), (uint32_t)taps.size(), error);
 }
 
+void Call::run_untapped(bittrue_program* program) const {
+  std::vector<Bytes> found;
+  std::vector<bittrue_output> to;
+  for (const bittrue_output& output : outputs) found.emplace_back((size_t)output.nbytes);
+  for (Bytes& bytes : found) to.push_back({bytes.data(), bytes.size()});
+  const auto count = (uint32_t)inputs.size();
+  require(bittrue_run(program, inputs.data(), count, to.data(), (uint32_t)to.size(), nullptr, 0,
+                      nullptr) == BITTRUE_OK,
+          "a program runs without taps");
+  for (size_t i = 0; i < found.size(); i++) {
+    require(memcmp(found[i].data(), outputs[i].data, found[i].size()) == 0,
+            "taps change no output");
+  }
+}
+
 bool Call::agrees(const Call& other) const {
   return received_.nbytes == other.received_.nbytes &&
          memcmp(received_.data, other.received_.data, received_.nbytes) == 0;

@@ -59,6 +59,9 @@ class Call {
   std::vector<bittrue_output> outputs;
   std::vector<bittrue_tap> taps;
   int32_t run(bittrue_program* program, bittrue_error* error) const;
+  // A tap forces its tensor to exist: run without any, on a program that has not run (one may read
+  // what a run before left), and require the outputs that run() gave.
+  void run_untapped(bittrue_program* program) const;
   // Make the inputs those of a conformance vector.
   void take_inputs(const bittrue_program* program, uint32_t vector);
   // Whether both calls received the same bytes.

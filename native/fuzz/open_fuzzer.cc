@@ -29,6 +29,9 @@ void open_again(const uint8_t* data, size_t size, const char* isa, const bittrue
   const Call call(program.get(), size);
   require(call.run(program.get(), &error) == BITTRUE_OK, "a program that was opened runs");
   require(call.agrees(*wanted), "every instruction set gives the same bytes");
+  if (const auto untapped = open_program(data, size, BITTRUE_COPY, isa, 1, &error)) {
+    call.run_untapped(untapped.get());
+  }
 }
 
 }  // namespace

@@ -5,29 +5,22 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <atomic>
 #include <fstream>
 #include <iterator>
-#include <memory>
 #include <thread>
 #include <vector>
 
 #include "bittrue.h"
+#include "harness.h"
+
+using namespace bittrue_fuzz;
 
 namespace {
 
-using Bytes = std::vector<uint8_t>;
-
 constexpr uint32_t CALLERS = 3;
 constexpr uint32_t MOST_THREADS = 4;
-
-void require(bool holds, const char* what) {
-  if (holds) return;
-  fprintf(stderr, "does not hold: %s\n", what);
-  abort();
-}
 
 Bytes read_file(const char* path) {
   std::ifstream file(path, std::ios::binary);
@@ -35,18 +28,12 @@ Bytes read_file(const char* path) {
   return Bytes(std::istreambuf_iterator<char>(file), {});
 }
 
-struct Close {
-  void operator()(bittrue_program* program) const { bittrue_close(program); }
-};
-using ProgramPtr = std::unique_ptr<bittrue_program, Close>;
-
-ProgramPtr open_program(const Bytes& file, uint32_t threads) {
-  bittrue_program* program = nullptr;
+ProgramPtr open_file(const Bytes& file, uint32_t threads) {
   bittrue_error error;
-  const int32_t code =
-      bittrue_open(file.data(), file.size(), BITTRUE_COPY, nullptr, threads, &program, &error);
-  require(code == BITTRUE_OK, "the file is opened");
-  return ProgramPtr(program);
+  ProgramPtr program =
+      open_program(file.data(), file.size(), BITTRUE_COPY, nullptr, threads, &error);
+  require(program != nullptr, "the file is opened");
+  return program;
 }
 
 // Memory for one run: inputs are the same bytes every time.
@@ -88,7 +75,7 @@ class Buffers {
 };
 
 std::vector<Bytes> outputs_alone(const Bytes& file) {
-  const ProgramPtr program = open_program(file, 1);
+  const ProgramPtr program = open_file(file, 1);
   Buffers buffers(program.get());
   require(buffers.run(program.get()) == BITTRUE_OK, "it runs alone");
   return buffers.outputs();
@@ -96,7 +83,7 @@ std::vector<Bytes> outputs_alone(const Bytes& file) {
 
 // Open, run twice, close; the second run starts on what the first one left.
 void use(const Bytes& file, uint32_t threads, const std::vector<Bytes>& wanted) {
-  const ProgramPtr program = open_program(file, threads);
+  const ProgramPtr program = open_file(file, threads);
   for (int i = 0; i < 2; i++) {
     Buffers buffers(program.get());
     require(buffers.run(program.get()) == BITTRUE_OK, "it runs beside others");
@@ -122,7 +109,7 @@ void run_side_by_side(const std::vector<Bytes>& files,
 // Two callers on one program, and a third that only asks: each run is done or refused, never mixed.
 void run_one_program(const Bytes& file, const std::vector<Bytes>& wanted, uint32_t* done,
                      uint32_t* refused) {
-  const ProgramPtr program = open_program(file, 2);
+  const ProgramPtr program = open_file(file, 2);
   std::atomic<uint32_t> counts[2] = {{0}, {0}};
   const auto call = [&] {
     Buffers buffers(program.get());

@@ -5,7 +5,7 @@
 #include "npy.h"
 #include "text.h"
 
-namespace runner {
+namespace run {
 namespace {
 
 std::string names_of(const std::vector<Tensor>& tensors) {
@@ -213,4 +213,4 @@ void write_folder(const std::string& folder, const std::vector<Tensor>& tensors,
   write_file(start + "index.json", {text.begin(), text.end()});
 }
 
-}  // namespace runner
+}  // namespace run

@@ -8,7 +8,7 @@
 #include "files.h"
 #include "model.h"
 
-namespace runner {
+namespace run {
 
 // The bytes of each input, in the program's order, from FILE or NAME=FILE.
 // Throws Error(USAGE) for names, Error(DATA) for a file that does not fit its tensor.
@@ -34,6 +34,6 @@ void write_array(const std::string& path, const Tensor& tensor, const Bytes& byt
 void write_folder(const std::string& folder, const std::vector<Tensor>& tensors,
                   const std::vector<Bytes>& arrays);
 
-}  // namespace runner
+}  // namespace run
 
 #endif  // BITTRUE_RUN_ARRAYS_H_

@@ -4,7 +4,7 @@
 
 #include <string>
 
-namespace runner {
+namespace run {
 
 // The exit codes of bittrue.errors.
 enum ExitCode {
@@ -24,6 +24,6 @@ struct Error {
   std::string next;     // what to do; empty where nothing can be done
 };
 
-}  // namespace runner
+}  // namespace run
 
 #endif  // BITTRUE_RUN_ERROR_H_

@@ -11,7 +11,7 @@
 
 #include "error.h"
 
-namespace runner {
+namespace run {
 namespace {
 
 // Closes a file descriptor that nobody closed.
@@ -114,4 +114,4 @@ void make_folder(const std::string& path) {
   }
 }
 
-}  // namespace runner
+}  // namespace run

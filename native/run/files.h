@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-namespace runner {
+namespace run {
 
 using Bytes = std::vector<uint8_t>;
 
@@ -25,6 +25,6 @@ bool is_there(const std::string& path);
 // Make a folder unless it is there. Throws Error(DATA).
 void make_folder(const std::string& path);
 
-}  // namespace runner
+}  // namespace run
 
 #endif  // BITTRUE_RUN_FILES_H_

@@ -23,7 +23,7 @@
 #include "text.h"
 #include "verify.h"
 
-namespace runner {
+namespace run {
 namespace {
 
 void print_isas() {
@@ -163,9 +163,9 @@ int main_of(const std::vector<std::string>& words) {
 }
 
 }  // namespace
-}  // namespace runner
+}  // namespace run
 
 int main(int count, char** words) {
   signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of write
-  return runner::main_of({words + (count > 0), words + count});
+  return run::main_of({words + (count > 0), words + count});
 }

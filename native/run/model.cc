@@ -1,6 +1,6 @@
 #include "model.h"
 
-namespace runner {
+namespace run {
 
 Error error_of(const bittrue_error& error, const std::string& where) {
   std::string place = where;
@@ -77,4 +77,4 @@ void Model::run(const std::vector<Bytes>& inputs, std::vector<Bytes>* outputs,
   }
 }
 
-}  // namespace runner
+}  // namespace run

@@ -12,7 +12,7 @@
 #include "error.h"
 #include "files.h"
 
-namespace runner {
+namespace run {
 
 struct Tensor {
   uint32_t index;
@@ -56,6 +56,6 @@ class Model {
   std::vector<Tensor> inputs_, outputs_;
 };
 
-}  // namespace runner
+}  // namespace run
 
 #endif  // BITTRUE_RUN_MODEL_H_

@@ -8,7 +8,7 @@
 #include "bittrue.h"
 #include "error.h"
 
-namespace runner {
+namespace run {
 namespace {
 
 constexpr uint8_t MAGIC[] = {0x93, 'N', 'U', 'M', 'P', 'Y'};
@@ -215,4 +215,4 @@ Bytes npy_bytes(uint32_t dtype, const std::vector<uint64_t>& shape, const uint8_
   return file;
 }
 
-}  // namespace runner
+}  // namespace run

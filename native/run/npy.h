@@ -9,7 +9,7 @@
 
 #include "files.h"
 
-namespace runner {
+namespace run {
 
 struct NpyHeader {
   std::string descr;  // "|u1", "<f4", ...
@@ -35,6 +35,6 @@ NpyHeader read_npy_header(const std::string& path, const Bytes& file);
 Bytes npy_bytes(uint32_t dtype, const std::vector<uint64_t>& shape, const uint8_t* data,
                 uint64_t nbytes);
 
-}  // namespace runner
+}  // namespace run
 
 #endif  // BITTRUE_RUN_NPY_H_

@@ -6,7 +6,7 @@
 #include "error.h"
 #include "text.h"
 
-namespace runner {
+namespace run {
 
 const char HELP[] =
     R"(usage: bittrue-run MODEL.bte --input X.npy --output Y.npy [options]
@@ -146,4 +146,4 @@ Options parse_options(const std::vector<std::string>& words) {
   return options;
 }
 
-}  // namespace runner
+}  // namespace run

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-namespace runner {
+namespace run {
 
 enum class Action { RUN, VERIFY, LIST, ISAS, VERSION, HELP };
 
@@ -27,6 +27,6 @@ extern const char HELP[];
 // Throws Error(USAGE).
 Options parse_options(const std::vector<std::string>& words);
 
-}  // namespace runner
+}  // namespace run
 
 #endif  // BITTRUE_RUN_OPTIONS_H_

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-namespace runner {
+namespace run {
 namespace {
 
 constexpr uint64_t BLOCK = 64;
@@ -73,4 +73,4 @@ std::array<uint8_t, 32> sha256(const uint8_t* data, uint64_t nbytes) {
   return digest;
 }
 
-}  // namespace runner
+}  // namespace run

@@ -6,10 +6,10 @@
 
 #include <array>
 
-namespace runner {
+namespace run {
 
 std::array<uint8_t, 32> sha256(const uint8_t* data, uint64_t nbytes);
 
-}  // namespace runner
+}  // namespace run
 
 #endif  // BITTRUE_RUN_SHA256_H_

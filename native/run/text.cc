@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-namespace runner {
+namespace run {
 
 std::string quoted(const std::string& name) {
   std::string text = "'";
@@ -68,4 +68,4 @@ bool ends_in(const std::string& text, const char* end) {
   return text.size() >= length && strcasecmp(text.c_str() + text.size() - length, end) == 0;
 }
 
-}  // namespace runner
+}  // namespace run

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-namespace runner {
+namespace run {
 
 // 'name' with control characters as \xNN, so that a name from a file cannot steer a terminal.
 std::string quoted(const std::string& name);
@@ -28,6 +28,6 @@ std::string file_name(uint32_t number, const std::string& name);
 // Whether `text` ends in `end`, ASCII letters of either case being the same.
 bool ends_in(const std::string& text, const char* end);
 
-}  // namespace runner
+}  // namespace run
 
 #endif  // BITTRUE_RUN_TEXT_H_

@@ -10,7 +10,7 @@
 #include "sha256.h"
 #include "text.h"
 
-namespace runner {
+namespace run {
 namespace {
 
 // Tensors are tapped in portions: all at once they may take more than a small machine has.
@@ -51,6 +51,21 @@ bool same_bits(const Model& model, uint32_t vector, const Tensor& tensor, const 
   return wanted != nullptr && memcmp(wanted, found.data(), found.size()) == 0;
 }
 
+// A tap forces its tensor to exist: the outputs that differ only in a run without any.
+void add_untapped(const Model& model, uint32_t vector, const std::vector<Bytes>& inputs,
+                  std::vector<Tensor>* found) {
+  std::vector<Bytes> outputs;
+  model.run(inputs, &outputs);
+  for (size_t i = 0; i < outputs.size(); i++) {
+    const Tensor& output = model.outputs()[i];
+    const bool known = std::any_of(found->begin(), found->end(), [&](const Tensor& tensor) {
+      return tensor.index == output.index;
+    });
+    if (!known && !output.constant && !same_bits(model, vector, output, outputs[i]))
+      found->push_back(output);
+  }
+}
+
 // The tensors of a vector that differ, in running order.
 std::vector<Tensor> differing(const Model& model, uint32_t vector,
                               const std::vector<Tensor>& tensors) {
@@ -69,6 +84,7 @@ std::vector<Tensor> differing(const Model& model, uint32_t vector,
       if (!same_bits(model, vector, portion[i], taps[i])) found.push_back(portion[i]);
     }
   }
+  add_untapped(model, vector, inputs, &found);
   std::stable_sort(found.begin(), found.end(), [&](const Tensor& a, const Tensor& b) {
     return writer_of(model, a) < writer_of(model, b);
   });
@@ -141,4 +157,4 @@ std::vector<std::string> available_isas() {
   return names;
 }
 
-}  // namespace runner
+}  // namespace run

@@ -9,7 +9,7 @@
 
 #include "files.h"
 
-namespace runner {
+namespace run {
 
 // Run every vector with each instruction set and number of threads; print one line each. Returns
 // whether all bits are the same.
@@ -20,6 +20,6 @@ bool verify(const std::string& path, const Bytes& file, const std::vector<std::s
 // The instruction sets that this CPU runs, slowest first.
 std::vector<std::string> available_isas();
 
-}  // namespace runner
+}  // namespace run
 
 #endif  // BITTRUE_RUN_VERIFY_H_

@@ -15,11 +15,13 @@
 
 #include "bittrue.h"
 
+using Blocks = std::vector<std::vector<uint8_t>>;
+
 struct Case {
   uint32_t threads = 0;
   std::string isa;
   std::vector<uint8_t> program;
-  std::vector<std::vector<uint8_t>> inputs;
+  Blocks inputs;
 };
 
 inline bool read_bytes(FILE* from, void* to, size_t count) {
@@ -69,27 +71,27 @@ class Opened {
   Opened(const Opened&) = delete;
   Opened& operator=(const Opened&) = delete;
 
-  // Run once; every tensor's bytes are then in bytes(), and the outputs at the end in outputs().
+  // Run twice; every tensor's bytes are then in bytes(), and the outputs at the end in outputs().
+  // A tap forces its tensor to exist: the second run has none, and must give the same outputs.
   void run(const Case& from) {
-    std::vector<bittrue_input> inputs;
-    std::vector<bittrue_output> outputs;
     std::vector<bittrue_tap> taps;
-    for (const auto& input : from.inputs) inputs.push_back({input.data(), input.size()});
-    for (uint32_t i = 0; i < info_.outputs; i++) {
-      outputs.push_back({outputs_[i].data(), outputs_[i].size()});
-    }
     for (uint32_t i = 0; i < info_.tensors; i++) {
       taps.push_back({i, 0, bytes_[i].data(), bytes_[i].size()});
     }
-    code_ = bittrue_run(program_, inputs.data(), (uint32_t)inputs.size(), outputs.data(),
-                        (uint32_t)outputs.size(), taps.data(), (uint32_t)taps.size(), &error_);
+    Blocks untapped = outputs_;
+    run(from, taps, &outputs_);
+    if (code_ == BITTRUE_OK) run(from, {}, &untapped);
+    if (code_ == BITTRUE_OK && untapped != outputs_) {
+      code_ = BITTRUE_INTERNAL;
+      snprintf(error_.text, sizeof error_.text, "taps changed outputs");
+    }
   }
 
   int32_t code() const { return code_; }
   const char* error() const { return error_.text; }
   const bittrue_program_info& info() const { return info_; }
-  const std::vector<std::vector<uint8_t>>& bytes() const { return bytes_; }
-  const std::vector<std::vector<uint8_t>>& outputs() const { return outputs_; }
+  const Blocks& bytes() const { return bytes_; }
+  const Blocks& outputs() const { return outputs_; }
   std::string kernel(uint32_t instruction) const {
     bittrue_kernel_row row{};
     bittrue_kernel_table(bittrue_get_kernel(program_, instruction), &row);
@@ -97,11 +99,20 @@ class Opened {
   }
 
  private:
+  void run(const Case& from, const std::vector<bittrue_tap>& taps, Blocks* to) {
+    std::vector<bittrue_input> inputs;
+    std::vector<bittrue_output> outputs;
+    for (const auto& input : from.inputs) inputs.push_back({input.data(), input.size()});
+    for (auto& output : *to) outputs.push_back({output.data(), output.size()});
+    code_ = bittrue_run(program_, inputs.data(), (uint32_t)inputs.size(), outputs.data(),
+                        (uint32_t)outputs.size(), taps.data(), (uint32_t)taps.size(), &error_);
+  }
+
   bittrue_program* program_ = nullptr;
   bittrue_error error_{};
   bittrue_program_info info_{};
   int32_t code_ = BITTRUE_OK;
-  std::vector<std::vector<uint8_t>> bytes_, outputs_;
+  Blocks bytes_, outputs_;
 };
 
 #endif  // BITTRUE_TESTS_CASE_H_

@@ -12,7 +12,7 @@ from bittrue.compiler.fileformat import to_bytes
 from bittrue.compiler.instructions import COMPARE_FUNCTIONS, UNARY_FUNCTIONS
 from bittrue.engines.native import Engine
 from bittrue.engines.native_library import available_isas
-from tests.kernels.programs import Builder
+from tests.programs import Builder
 
 ZERO_POINTS = (0, 1, 128, 255)
 #: ma, mb and m: powers of two make ties common, tenths land on ties by their roundings alone.
@@ -39,7 +39,7 @@ def run_step(
     given = tuple(made.tensor(array.shape, array.dtype.name) for array in inputs)
     fixed = tuple(made.constant(array) for array in constants)
     y = made.tensor(*output)
-    made.step(kind, given + fixed, y, params)
+    made.step(kind, given + fixed, y, **params)
     with Engine(to_bytes(made.program(given, (y,))), isa, 2) as engine:
         (found,), _ = engine.run(inputs)
     return found

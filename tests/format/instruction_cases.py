@@ -11,7 +11,8 @@ from bittrue.compiler.program import Program
 from bittrue.compiler.verify_program import problems, verify_program
 from bittrue.engines.native import Engine
 from bittrue.errors import FormatError, InternalError
-from tests.format.programs import WINDOW, Builder
+from tests.format.programs import WINDOW
+from tests.programs import Builder
 
 CODES = {"zero_point": 1, "lo": 0, "hi": 255}
 Arrays = dict[str, np.ndarray]
@@ -163,12 +164,12 @@ def program_of(
         name: array for name, array in (constants | (arrays or {})).items() if name not in shapes
     }
     made = Builder()
-    index = {name: made.tensor(name, row[1], row[0]) for name, row in shapes.items()}
-    index |= {name: made.constant(name, array) for name, array in held.items()}
+    index = {name: made.tensor(row[1], row[0], name) for name, row in shapes.items()}
+    index |= {name: made.constant(array, name) for name, array in held.items()}
     roles = [role.rstrip("?") for role in BY_NAME[kind].inputs]
     made.step(kind, tuple(index[role] for role in roles), index["y"], **(values | (params or {})))
     ends = [index[name] for name in shapes if name != "y"]
-    return made.program(tuple(ends or [made.tensor("unused", (1,))]), (index["y"],))
+    return made.program(tuple(ends or [made.tensor((1,), name="unused")]), (index["y"],))
 
 
 def assert_refused(program: Program, message: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,8 @@ from bittrue.compiler.plan import plan
 from bittrue.engines.native import Engine
 from bittrue.errors import FormatError, InternalError
 from tests.bte import sealed, section, with_meta
-from tests.format.programs import Builder, small_program, with_some_vectors
+from tests.format.programs import small_program, with_some_vectors
+from tests.programs import Builder
 
 GOOD = to_bytes(with_some_vectors(small_program()))
 FIRST_CONSTANT = [row.constant for row in small_program().buffers].index(True)
@@ -72,8 +73,8 @@ def test_a_planned_program_comes_back_too() -> None:
 
 def test_names_and_texts_beyond_ascii_come_back() -> None:
     made = Builder()
-    x, y = made.tensor("größe/中", (4,)), made.tensor("y", (4,))
-    made.step("TABLE", (x, made.constant("t", np.zeros((1, 256), np.uint8))), y)
+    x, y = made.tensor((4,), name="größe/中"), made.tensor((4,), name="y")
+    made.step("TABLE", (x, made.constant(np.zeros((1, 256), np.uint8), "t")), y)
     program = made.program((x,), (y,))
     assert from_bytes(to_bytes(program)).tensors == program.tensors
 
@@ -90,7 +91,7 @@ def test_a_program_without_a_plan_is_not_written() -> None:
 def float_input(low: float, high: float) -> bytes:
     """A program with one float32 input, and a vector between two numbers."""
     made = Builder()
-    x, y = made.tensor("x", (3,), "float32"), made.tensor("y", (3,), "float32")
+    x, y = made.tensor((3,), "float32", "x"), made.tensor((3,), "float32", "y")
     made.step("F32_UNARY", (x,), y)
     data = bytearray(to_bytes(with_some_vectors(made.program((x,), (y,)))))
     (at,) = struct.unpack_from("<Q", data, SECTION_TABLE_AT + 16 * SECTIONS.index("VECTORS"))

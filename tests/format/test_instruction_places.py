@@ -10,7 +10,7 @@ import pytest
 from bittrue.compiler.instructions import INSTRUCTIONS
 from bittrue.compiler.program import Program, aligned
 from tests.format.instruction_cases import ROWS, assert_accepted, assert_refused, i32, program_of
-from tests.format.programs import Builder
+from tests.programs import Builder
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,8 @@ def test_elementwise_steps_write_on_inputs_of_their_shape_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made = Builder()
-    x = made.tensor("x", (2, 3), "float32")
-    y = made.tensor("y", (3, 2), "float32")
+    x = made.tensor((2, 3), "float32", "x")
+    y = made.tensor((3, 2), "float32", "y")
     made.step("F32_UNARY", (x,), y)
     made.tensors[y] = replace(made.tensors[y], buffer=made.tensors[x].buffer)
     assert_refused(made.program((x,), (y,)), "shares the buffer", monkeypatch)
@@ -140,9 +140,9 @@ def test_two_inputs_in_one_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_constant_is_never_written(monkeypatch: pytest.MonkeyPatch) -> None:
     made = Builder()
-    x = made.tensor("x", (1, 256))
-    table = made.constant("table", np.zeros((1, 256), np.uint8))
-    y = made.tensor("y", (1, 256))
+    x = made.tensor((1, 256), name="x")
+    table = made.constant(np.zeros((1, 256), np.uint8), "table")
+    y = made.tensor((1, 256), name="y")
     made.step("TABLE", (x, table), y)
     made.step("TABLE", (x, table), table)
     assert_refused(made.program((x,), (y,)), "writes a constant", monkeypatch)

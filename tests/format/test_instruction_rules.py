@@ -25,7 +25,7 @@ from tests.format.instruction_cases import (
     i32,
     program_of,
 )
-from tests.format.programs import Builder
+from tests.programs import Builder
 
 #: A copy of one axis of three.
 COPY_ALL = {**{f"size_{i}": 1 for i in range(5)}, "size_5": 3, "src_stride_5": 1, "dst_stride_5": 1}
@@ -266,7 +266,7 @@ def test_params(
 def test_names_of_65535_bytes_are_the_longest(monkeypatch: pytest.MonkeyPatch) -> None:
     def named(name: str) -> Program:
         made = Builder()
-        x, inner, y = (made.tensor(item, (3,)) for item in ("x", name, "y"))
+        x, inner, y = (made.tensor((3,), name=item) for item in ("x", name, "y"))
         made.tensors[inner] = replace(made.tensors[inner], origin=())
         made.step("COPY", (x,), inner, **COPY_ALL)
         made.step("COPY", (inner,), y, **COPY_ALL)

@@ -3,8 +3,9 @@
 `place("avx2")` is this process. `place("neon@cortex-a53")` is a cross build of the engine under
 qemu, which knows what that CPU lacks: sdot is an illegal instruction there. `place("neon")` takes
 that too, as this is no ARM; on one it is this process. `place("avx512vbmi")` is this process on a
-CPU that has it, and elsewhere the same source built on SIMDe (native/simde_shim.h), which proves
-the logic of the source, not the silicon. A place that cannot be had skips the test with the reason.
+CPU that has it, and elsewhere the same source built on SIMDe (native/avx512_intrinsics.h), which
+proves the logic of the source, not the silicon. A place that cannot be had skips the test with the
+reason.
 """
 
 from __future__ import annotations
@@ -86,9 +87,11 @@ class Here:
     def run(self, case: Case, isa: str, threads: int = 1) -> Result:
         with Engine(to_bytes(case.program), isa, threads) as engine:
             outputs, taps = engine.run(case.inputs, range(len(engine.tensors)))
+            untapped, _ = engine.run(case.inputs)  # a tap forces its tensor to exist
             kernels = tuple(row.name for row in engine.kernels())
             tensors = tuple(taps[index].tobytes() for index in range(len(taps)))
             ends = tuple(output.tobytes() for output in outputs)
+            assert ends == tuple(output.tobytes() for output in untapped), "taps changed outputs"
             return Result(engine.isa, kernels, tensors, ends)
 
 

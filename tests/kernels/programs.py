@@ -9,14 +9,13 @@ import numpy as np
 
 from bittrue.compiler.instructions import (
     BINARY_FUNCTIONS,
-    BY_NAME,
     COMPARE_FUNCTIONS,
     COPY_RANK,
     REDUCTIONS,
     UNARY_FUNCTIONS,
 )
-from bittrue.compiler.program import ALIGNMENT, Buffer, Instruction, Program, Tensor
-from bittrue.contract.tensor import Contract, TensorContract
+from bittrue.compiler.program import Program
+from tests.programs import Builder
 
 FILLS = ("random", "least", "most")
 
@@ -26,66 +25,6 @@ def fill_codes(rng: np.random.Generator, shape: tuple[int, ...], fill: str) -> n
     if fill == "random":
         return rng.integers(0, 256, shape, np.uint8)
     return np.full(shape, 0 if fill == "least" else 255, np.uint8)
-
-
-class Builder:
-    """Collects tensors and steps; every tensor has a buffer of its own, one after the other."""
-
-    def __init__(self) -> None:
-        self.tensors: list[Tensor] = []
-        self.buffers: list[Buffer] = []
-        self.steps: list[Instruction] = []
-        self.constants: dict[int, np.ndarray] = {}
-        self.ends = {False: 0, True: 0}
-
-    def _place(self, nbytes: int, constant: bool) -> int:
-        start = -(-self.ends[constant] // ALIGNMENT) * ALIGNMENT
-        self.buffers.append(Buffer(nbytes, constant, start))
-        self.ends[constant] = start + nbytes
-        return len(self.buffers) - 1
-
-    def tensor(self, shape: tuple[int, ...], dtype: str = "uint8") -> int:
-        row = Tensor(f"t{len(self.tensors)}", dtype, shape, len(self.buffers))
-        self._place(row.nbytes, False)
-        self.tensors.append(row)
-        return len(self.tensors) - 1
-
-    def alias(self, tensor: int, shape: tuple[int, ...]) -> int:
-        old = self.tensors[tensor]
-        self.tensors.append(Tensor(f"t{len(self.tensors)}", old.dtype, shape, old.buffer))
-        return len(self.tensors) - 1
-
-    def constant(self, array: np.ndarray) -> int:
-        row = Tensor(f"t{len(self.tensors)}", array.dtype.name, array.shape, len(self.buffers))
-        self.constants[len(self.buffers)] = np.frombuffer(array.tobytes(), np.uint8)
-        self._place(array.nbytes, True)
-        self.tensors.append(row)
-        return len(self.tensors) - 1
-
-    def step(self, kind: str, inputs: tuple[int, ...], output: int, params: dict[str, int]) -> None:
-        values = tuple(params[name] for name in BY_NAME[kind].params)
-        self.steps.append(Instruction(kind, inputs, (output,), values))
-
-    def program(self, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> Program:
-        rows = [[self.tensors[index] for index in ports] for ports in (inputs, outputs)]
-        contract = Contract(
-            *(
-                tuple(TensorContract(row.name, row.shape, row.dtype) for row in side)
-                for side in rows
-            )
-        )
-        arena = -(-self.ends[False] // ALIGNMENT) * ALIGNMENT
-        return Program(
-            "one step",
-            tuple(self.tensors),
-            tuple(self.buffers),
-            tuple(self.steps),
-            self.constants,
-            inputs,
-            outputs,
-            contract,
-            arena,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +141,7 @@ def add_conv(
     y = made.tensor((shape.x[0], height, width, shape.outputs), "float32" if f32 else "uint8")
     limits = {"zero_point": 0, "lo": 0, "hi": 0} if f32 else codes(rng)
     params = {**shape.window(), "groups": shape.groups, **limits}
-    made.step("CONV", (x, *constants), y, params)
+    made.step("CONV", (x, *constants), y, **params)
     return y
 
 
@@ -237,7 +176,7 @@ def pool_case(rng: np.random.Generator, kind: str) -> Case:
             made.constant(multipliers(rng, (rows, cols), 128.0 * np.prod(shape.kernel))),
         )
         params |= {"zero_x": int(rng.integers(0, 256)), **codes(rng)}
-    made.step(kind, inputs, y, params)
+    made.step(kind, inputs, y, **params)
     return Case(made.program((x,), (y,)), (fill_codes(rng, shape.x, str(rng.choice(FILLS))),))
 
 
@@ -298,7 +237,7 @@ def binary_case(rng: np.random.Generator, kind: str) -> Case:
             else codes(rng)
         )
         arrays = tuple(fill_codes(rng, side, str(rng.choice(FILLS))) for side in sides)
-    made.step(kind, inputs, y, params)
+    made.step(kind, inputs, y, **params)
     return Case(made.program((a, b), (y,)), arrays)
 
 
@@ -309,7 +248,7 @@ def table_case(rng: np.random.Generator) -> Case:
     x = made.tensor(shape)
     table = made.constant(rng.integers(0, 256, (int(rng.choice([1, shape[-1]])), 256), np.uint8))
     y = made.alias(x, shape) if rng.random() < 0.3 else made.tensor(shape)
-    made.step("TABLE", (x, table), y, {})
+    made.step("TABLE", (x, table), y)
     return Case(made.program((x,), (y,)), (fill_codes(rng, shape, "random"),))
 
 
@@ -322,7 +261,7 @@ def scaled_case(rng: np.random.Generator, kind: str) -> Case:
     scale = rng.choice([0.5, 0.03125, 0.1, 1e-3], int(rng.choice([1, shape[-1]])))
     y = made.tensor(shape, "uint8" if quantize else "float32")
     inputs = (x, made.constant(scale.astype(np.float32)))
-    made.step(kind, inputs, y, {"zero_point": int(rng.integers(0, 256))})
+    made.step(kind, inputs, y, zero_point=int(rng.integers(0, 256)))
     array = floats(rng, shape) if quantize else fill_codes(rng, shape, "random")
     return Case(made.program((x,), (y,)), (array,))
 
@@ -335,7 +274,7 @@ def float_case(rng: np.random.Generator, kind: str) -> Case:
     in_place = kind == "F32_UNARY" and rng.random() < 0.3
     y = made.alias(x, shape) if in_place else made.tensor(shape, "float32")
     params = {"function": int(rng.integers(len(UNARY_FUNCTIONS)))} if kind == "F32_UNARY" else {}
-    made.step(kind, (x,), y, params)
+    made.step(kind, (x,), y, **params)
     array = floats(rng, shape, 30.0)
     if kind == "F32_SOFTMAX":
         array = np.clip(array, -500, 500)
@@ -364,7 +303,7 @@ def matmul_case(rng: np.random.Generator) -> Case:
     y = made.tensor((*lead, rows, cols), "float32" if f32 else "uint8")
     zeros = {name: int(rng.integers(0, 256)) for name in ("zero_a", "zero_b")}
     limits = {"zero_point": 0, "lo": 0, "hi": 0} if f32 else codes(rng)
-    made.step("MATMUL", (a, b, mult), y, zeros | limits)
+    made.step("MATMUL", (a, b, mult), y, **(zeros | limits))
     arrays = tuple(fill_codes(rng, side, str(rng.choice(FILLS))) for side in sides)
     return Case(made.program((a, b), (y,)), arrays)
 
@@ -383,7 +322,7 @@ def resize_case(rng: np.random.Generator) -> Case:
             made.constant(rng.integers(0, limit, (count, 2), np.int32)),
             made.constant(np.stack([2048 - later, later], 1).astype(np.int32)),
         ]
-    made.step("RESIZE_LINEAR", (x, *constants), y, {})
+    made.step("RESIZE_LINEAR", (x, *constants), y)
     shape = made.tensors[x].shape
     return Case(made.program((x,), (y,)), (fill_codes(rng, shape, str(rng.choice(FILLS))),))
 
@@ -399,7 +338,7 @@ def where_case(rng: np.random.Generator) -> Case:
     made = Builder()
     inputs = tuple(made.tensor(side, "float32") for side in sides)
     y = made.tensor(shape, "float32")
-    made.step("F32_WHERE", inputs, y, {})
+    made.step("F32_WHERE", inputs, y)
     condition = rng.choice(np.array([0.0, -0.0, 1.0, -2.0, np.nan], np.float32), sides[0])
     return Case(made.program(inputs, (y,)), (condition, *(floats(rng, s) for s in sides[1:])))
 
@@ -411,7 +350,7 @@ def reduce_case(rng: np.random.Generator) -> Case:
     made = Builder()
     x = made.tensor((*lead, length), "float32")
     y = made.tensor((*lead, 1), "float32")
-    made.step("F32_REDUCE", (x,), y, {"function": int(rng.integers(len(REDUCTIONS)))})
+    made.step("F32_REDUCE", (x,), y, function=int(rng.integers(len(REDUCTIONS))))
     array = (rng.standard_normal((*lead, length)) * 4).astype(np.float32)
     zeros = np.zeros(array.shape, np.float32) * np.sign(array)  # of both signs
     mixed = np.where(rng.random(lead) < 0.2, True, False)[..., None]
@@ -433,7 +372,7 @@ def f32_matmul_case(rng: np.random.Generator) -> Case:
     made = Builder()
     a, b = (made.tensor(shape, "float32") for shape in shapes)
     y = made.tensor((*lead, m, n), "float32")
-    made.step("F32_MATMUL", (a, b), y, {})
+    made.step("F32_MATMUL", (a, b), y)
     odd = rng.random() < 0.2
     arrays = (
         floats(rng, shape) if odd else rng.standard_normal(shape).astype(np.float32)
@@ -456,7 +395,7 @@ def gather_case(rng: np.random.Generator) -> Case:
         made.constant(rng.integers(0, height, rows, np.int32)),
         made.constant(rng.integers(0, width, cols, np.int32)),
     )
-    made.step("GATHER_2D", (x, *indices), y, {})
+    made.step("GATHER_2D", (x, *indices), y)
     shape = made.tensors[x].shape
     array = floats(rng, shape) if dtype == "float32" else fill_codes(rng, shape, "random")
     return Case(made.program((x,), (y,)), (array,))
@@ -493,8 +432,8 @@ def copy_case(rng: np.random.Generator) -> Case:
     inputs: tuple[int, ...] = (x,)
     if dtype == "uint8" and rng.random() < 0.5:
         inputs += (made.constant(rng.integers(0, 256, (1, 256), np.uint8)),)
-    made.step("FILL", (), y, {"value": 7})
-    made.step("COPY", inputs, y, params)
+    made.step("FILL", (), y, value=7)
+    made.step("COPY", inputs, y, **params)
     shape = made.tensors[x].shape
     array = floats(rng, shape) if dtype == "float32" else fill_codes(rng, shape, "random")
     return Case(made.program((x,), (y,)), (array,))
@@ -507,7 +446,7 @@ def fill_case(rng: np.random.Generator) -> Case:
     x = made.tensor((1,), dtype)
     y = made.tensor((int(rng.choice([1, 4095, 4096, 4097, 12000])),), dtype)
     value = int(rng.integers(0, 256)) if dtype == "uint8" else int(rng.integers(-(2**31), 2**31))
-    made.step("FILL", (), y, {"value": value})
+    made.step("FILL", (), y, value=value)
     return Case(made.program((x,), (y,)), (np.zeros(1, dtype),))
 
 

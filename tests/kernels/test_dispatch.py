@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable
 
@@ -11,7 +12,17 @@ import pytest
 from bittrue import settings
 from bittrue.engines.native_library import available_isas
 from bittrue.errors import UsageError
-from tests.kernels.places import Driver, built, emulation, place, qemu, run_cases, tool
+from tests.kernels.places import (
+    EVERYWHERE,
+    ROOT,
+    Driver,
+    built,
+    emulation,
+    place,
+    qemu,
+    run_cases,
+    tool,
+)
 from tests.kernels.programs import Case, ConvShape, conv_case
 
 ARM_CPUS = {
@@ -21,6 +32,19 @@ ARM_CPUS = {
     "max": ("scalar", "neon", "neondot"),
 }
 VNNI = ("avxvnni", "avx512vnni256", "avx512vnni", "avx512vbmi")
+
+
+def test_every_list_of_instruction_sets_is_that_of_the_engine() -> None:
+    """native/isas.inc is the list; what another forgot is named by the difference."""
+    table = (ROOT / "native" / "isas.inc").read_text()
+    isas = tuple(re.findall(r'^ISA\(\w+, "(\w+)"\)$', table, re.MULTILINE))
+    assert ("auto", *isas) == settings.ISAS
+    assert tuple(dict.fromkeys(name.partition("@")[0] for name in EVERYWHERE)) == isas
+    built_from = (ROOT / "native" / "CMakeLists.txt").read_text()
+    listed = re.findall(r"^  bittrue_(?:emulated_)?isa\((\w+)", built_from, re.MULTILINE)
+    assert ("scalar", *listed) == isas
+    told = (ROOT / "docs" / "kernels.md").read_text().partition("## How a convolution")[0]
+    assert tuple(re.findall(r"^\| `(\w+)` \|", told, re.MULTILINE)) == isas
 
 
 def one_case() -> Case:

@@ -10,7 +10,8 @@ from bittrue.compiler.instructions import BINARY_FUNCTIONS, REDUCTIONS, UNARY_FU
 from bittrue.compiler.program import Program
 from bittrue.engines.emulate import Emulator
 from tests.kernels.check import check
-from tests.kernels.programs import Builder, Case
+from tests.kernels.programs import Case
+from tests.programs import Builder
 
 THE_NAN = 0x7FC00000
 #: Quiet and signalling NaNs of both signs with and without payload, then what makes NaNs.
@@ -27,7 +28,7 @@ def of_inputs(kind: str, inputs: tuple[np.ndarray, ...], params: dict[str, int])
     made = Builder()
     tensors = tuple(made.tensor(array.shape, "float32") for array in inputs)
     y = made.tensor(inputs[0].shape, "float32")
-    made.step(kind, tensors, y, params)
+    made.step(kind, tensors, y, **params)
     return made.program(tensors, (y,))
 
 
@@ -89,7 +90,7 @@ def test_reductions(isa: str, function: str) -> None:
     params = {"function": REDUCTIONS.index(function)}
     made = Builder()
     tensor, y = made.tensor(x.shape, "float32"), made.tensor((len(x), 1), "float32")
-    made.step("F32_REDUCE", (tensor,), y, params)
+    made.step("F32_REDUCE", (tensor,), y, **params)
     assert_one_nan(isa, Case(made.program((tensor,), (y,)), (x,)), wanted[:, None])
 
 
@@ -111,7 +112,7 @@ def test_products_of_matrices(isa: str) -> None:
     made = Builder()
     left, right = made.tensor(a.shape, "float32"), made.tensor(b.shape, "float32")
     y = made.tensor(wanted.shape, "float32")
-    made.step("F32_MATMUL", (left, right), y, {})
+    made.step("F32_MATMUL", (left, right), y)
     assert_one_nan(isa, Case(made.program((left, right), (y,)), (a, b)), wanted)
 
 

@@ -13,8 +13,8 @@ from bittrue.compiler.fileformat import from_bytes, to_bytes
 from bittrue.compiler.program import Program
 from bittrue.engines.native import Engine
 from bittrue.errors import FormatError
-from tests.format.programs import Builder
 from tests.kernels.hostile import cases, changed, cut, damaged, disagreement
+from tests.programs import Builder
 
 CASES = cases(0)
 #: Damaged files of each program; `python -m tests.kernels.hostile` tries many more.
@@ -56,15 +56,15 @@ def one_constant_often(kind: str, times: int) -> bytes:
     """A program whose steps all read one long constant: finite, indices, or weights in pairs."""
     made = Builder()
     if kind == "QUANTIZE":
-        x, y = made.tensor("x", (1, LONG), "float32"), made.tensor("y", (1, LONG))
-        roles: tuple[int, ...] = (made.constant("scale", np.ones(LONG, np.float32)),)
+        x, y = made.tensor((1, LONG), "float32", "x"), made.tensor((1, LONG), name="y")
+        roles: tuple[int, ...] = (made.constant(np.ones(LONG, np.float32), "scale"),)
     elif kind == "GATHER_2D":
-        x, y = made.tensor("x", (1, 1, 1, 1)), made.tensor("y", (1, LONG, 1, 1))
-        roles = tuple(made.constant(f"i{n}", np.zeros(n, np.int32)) for n in (LONG, 1))
+        x, y = made.tensor((1, 1, 1, 1), name="x"), made.tensor((1, LONG, 1, 1), name="y")
+        roles = tuple(made.constant(np.zeros(n, np.int32), f"i{n}") for n in (LONG, 1))
     else:
-        x, y = made.tensor("x", (1, 1, 1, 1)), made.tensor("y", (1, LONG, 1, 1))
-        places = (made.constant(f"p{n}", np.zeros((n, 2), np.int32)) for n in (LONG, 1))
-        halves = (made.constant(f"w{n}", np.full((n, 2), 1024, np.int32)) for n in (LONG, 1))
+        x, y = made.tensor((1, 1, 1, 1), name="x"), made.tensor((1, LONG, 1, 1), name="y")
+        places = (made.constant(np.zeros((n, 2), np.int32), f"p{n}") for n in (LONG, 1))
+        halves = (made.constant(np.full((n, 2), 1024, np.int32), f"w{n}") for n in (LONG, 1))
         roles = tuple(role for pair in zip(places, halves, strict=True) for role in pair)
     for _ in range(times):
         made.step(kind, (x, *roles), y)

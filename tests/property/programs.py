@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from bittrue.compiler.instructions import BY_NAME, COPY_RANK
 from bittrue.compiler.plan import plan
 from bittrue.compiler.program import Program, Tensor
-from tests.kernels.programs import CASES, FILLS, Builder, Case, ConvShape, conv_case
+from tests.kernels.programs import CASES, FILLS, Case, ConvShape, conv_case
+from tests.programs import Builder
 
 Draw = Callable[[st.SearchStrategy], object]
 
@@ -240,8 +241,8 @@ def _insert_link(made: Builder, source: int, target: int, behind: int) -> None:
     for axis in range(COPY_RANK):
         params.setdefault(f"size_{axis}", 1)
         params |= {f"{side}_stride_{axis}": int(axis == 0) for side in ("src", "dst")}
-    made.step("FILL", (), target, {"value": 100})
-    made.step("COPY", (source,), target, params)
+    made.step("FILL", (), target, value=100)
+    made.step("COPY", (source,), target, **params)
     made.steps += later
 
 

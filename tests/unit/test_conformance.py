@@ -29,7 +29,8 @@ from bittrue.engines.emulate import Emulator
 from bittrue.engines.native_library import available_isas
 from bittrue.errors import UsageError
 from tests.bte import sealed, section
-from tests.format.programs import Builder, small_program
+from tests.format.programs import small_program
+from tests.programs import Builder
 from tests.run_program import aarch64_program, call
 from tests.unit.networks import tiny
 
@@ -93,13 +94,13 @@ def four_inputs() -> Program:
     """One input of each type, none of them in its full range."""
     made = Builder()
     inputs = (
-        made.tensor("u", (3, 5)),
-        made.tensor("i", (7,), "int8"),
-        made.tensor("n", (2, 3), "int32"),
-        made.tensor("f", (300,), "float32"),
-        made.tensor("g", (1,), "float32"),
+        made.tensor((3, 5), name="u"),
+        made.tensor((7,), "int8", "i"),
+        made.tensor((2, 3), "int32", "n"),
+        made.tensor((300,), "float32", "f"),
+        made.tensor((1,), "float32", "g"),
     )
-    y = made.tensor("y", (300,), "float32")
+    y = made.tensor((300,), "float32", "y")
     made.step("F32_UNARY", (inputs[3],), y, function=3)
     return made.program(inputs, (y,))
 
@@ -154,9 +155,9 @@ def test_the_engine_makes_the_same_inputs(here: Path) -> None:
 def test_sha256_is_right_around_every_border_of_a_block(here: Path) -> None:
     made = Builder()
     lengths = (*range(1, 140), 191, 192, 193, 1000)
-    inputs = tuple(made.tensor(f"x{count}", (count,)) for count in lengths)
-    y = made.tensor("y", (1,))
-    made.step("TABLE", (inputs[0], made.constant("t", np.zeros((1, 256), np.uint8))), y)
+    inputs = tuple(made.tensor((count,), name=f"x{count}") for count in lengths)
+    y = made.tensor((1,), name="y")
+    made.step("TABLE", (inputs[0], made.constant(np.zeros((1, 256), np.uint8), "t")), y)
     program = given_vectors(made.program(inputs, (y,)), ((0.0, 255.0),) * len(inputs))
     (here / "lengths.bte").write_bytes(to_bytes(program))
     code, out, _ = call("lengths.bte", "--verify", "--isa", "scalar", "--threads", "1")
@@ -182,7 +183,7 @@ def test_ranges_are_those_of_the_type_or_of_calibration(
     dtype: str, seen: tuple[float, float] | None, wanted: tuple[float, float]
 ) -> None:
     made = Builder()
-    x, y = made.tensor("x", (2,), dtype), made.tensor("y", (2,))
+    x, y = made.tensor((2,), dtype, "x"), made.tensor((2,), name="y")
     program = made.program((x,), (y,))
     row = TensorContract("x", (2,), dtype, value_range=seen)
     contract = replace(program.contract, inputs=(row,))

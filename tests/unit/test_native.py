@@ -21,7 +21,8 @@ from bittrue.engines.emulate import Emulator
 from bittrue.engines.native import Engine
 from bittrue.errors import DataError, DeviceError, FormatError, UsageError
 from tests.conftest import ROOT
-from tests.kernels.programs import Builder, Case, ConvShape, conv_case
+from tests.kernels.programs import Case, ConvShape, conv_case
+from tests.programs import Builder
 
 FE_UPWARD = 0x800
 FE_TONEAREST = 0
@@ -35,9 +36,9 @@ def chain() -> Case:
     n = made.tensor((5, 7), "float32")
     s = made.alias(n, (5, 7))
     y = made.tensor((5, 7), "float32")
-    made.step("F32_UNARY", (x,), n, {"function": UNARY_FUNCTIONS.index("neg")})
-    made.step("F32_UNARY", (n,), s, {"function": UNARY_FUNCTIONS.index("sigmoid")})
-    made.step("F32_BINARY", (x, s), y, {"function": BINARY_FUNCTIONS.index("mul")})
+    made.step("F32_UNARY", (x,), n, function=UNARY_FUNCTIONS.index("neg"))
+    made.step("F32_UNARY", (n,), s, function=UNARY_FUNCTIONS.index("sigmoid"))
+    made.step("F32_BINARY", (x, s), y, function=BINARY_FUNCTIONS.index("mul"))
     values = np.random.default_rng(0).standard_normal((5, 7)).astype(np.float32)
     return Case(made.program((x,), (y,)), (values,))
 
@@ -45,7 +46,7 @@ def chain() -> Case:
 def product_of_floats() -> Case:
     made = Builder()
     a, b, y = (made.tensor((2,), "float32") for _ in range(3))
-    made.step("F32_BINARY", (a, b), y, {"function": BINARY_FUNCTIONS.index("mul")})
+    made.step("F32_BINARY", (a, b), y, function=BINARY_FUNCTIONS.index("mul"))
     arrays = (np.array([1.1, 1e-30], np.float32), np.array([1.1, 1e-10], np.float32))
     return Case(made.program((a, b), (y,)), arrays)
 
@@ -180,7 +181,7 @@ def test_an_arena_that_cannot_be_had_is_a_device_error() -> None:
     made = Builder()
     x = made.tensor((1,))
     y = made.tensor((2**20, 2**20 - 1))  # just below 2**40 bytes
-    made.step("FILL", (), y, {"value": 1})
+    made.step("FILL", (), y, value=1)
     program = made.program((x,), (y,))
     try:
         engine = Engine(to_bytes(program))

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from bittrue.compiler.plan import Lifetime, lifetimes, place, plan, proof
 from bittrue.compiler.program import ALIGNMENT, Program
 from bittrue.report.plan import proof_text
-from tests.format.programs import Builder, small_program
+from tests.format.programs import small_program
+from tests.programs import Builder
 
 
 @st.composite
@@ -56,10 +57,10 @@ def test_the_arena_is_between_the_bound_and_no_reuse(found: list[Lifetime]) -> N
 def chain(length: int, size: int = 100) -> Program:
     """Tables one after the other; each needs two buffers at a time."""
     made = Builder()
-    at = first = made.tensor("t0", (size,))
-    table = made.constant("table", np.zeros((1, 256), np.uint8))
+    at = first = made.tensor((size,), name="t0")
+    table = made.constant(np.zeros((1, 256), np.uint8), "table")
     for index in range(length):
-        after = made.tensor(f"t{index + 1}", (size,))
+        after = made.tensor((size,), name=f"t{index + 1}")
         made.step("TABLE", (at, table), after)
         at = after
     return made.program((first,), (at,))
@@ -112,8 +113,8 @@ def test_planning_twice_is_once(length: int) -> None:
 
 def test_an_input_that_nothing_reads_is_still_the_callers_to_fill() -> None:
     made = Builder()
-    x, unused, y = made.tensor("x", (64,)), made.tensor("unused", (64,)), made.tensor("y", (64,))
-    made.step("TABLE", (x, made.constant("t", np.zeros((1, 256), np.uint8))), y)
+    x, unused, y = (made.tensor((64,), name=name) for name in ("x", "unused", "y"))
+    made.step("TABLE", (x, made.constant(np.zeros((1, 256), np.uint8), "t")), y)
     done = plan(made.program((x, unused), (y,)))
     assert proof(done).holds
     assert done.buffers[0].offset != done.buffers[1].offset

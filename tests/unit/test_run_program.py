@@ -14,8 +14,8 @@ from bittrue.engines.emulate import Emulator
 from bittrue.engines.native import Engine
 from bittrue.engines.native_library import available_isas
 from bittrue.session import Session
-from tests.format.programs import Builder
 from tests.golden import check_golden
+from tests.programs import Builder
 from tests.run_program import call
 from tests.unit.networks import pixels, tiny
 
@@ -39,8 +39,8 @@ def wanted() -> np.ndarray:
 def two_in_two_out() -> bytes:
     """Inputs 'a=b' and 'a', float32 [2]; outputs 'sum/ü' and 'x:\\n' (their difference)."""
     made = Builder()
-    a, b = made.tensor("a=b", (2,), "float32"), made.tensor("a", (2,), "float32")
-    total, rest = made.tensor("sum/ü", (2,), "float32"), made.tensor("x:\n", (2,), "float32")
+    a, b = made.tensor((2,), "float32", "a=b"), made.tensor((2,), "float32", "a")
+    total, rest = made.tensor((2,), "float32", "sum/ü"), made.tensor((2,), "float32", "x:\n")
     made.step("F32_BINARY", (a, b), total, function=0)
     made.step("F32_BINARY", (a, b), rest, function=1)
     return to_bytes(made.program((a, b), (total, rest)))
@@ -200,9 +200,9 @@ def write_mistakes(folder: Path) -> None:
     (folder / "two.bte").write_bytes(two_in_two_out())
     for name, dtype in (("codes", "uint8"), ("floats", "float32")):
         made = Builder()
-        given, y = made.tensor("x", (2,), dtype), made.tensor("y", (2,), dtype)
+        given, y = made.tensor((2,), dtype, "x"), made.tensor((2,), dtype, "y")
         if dtype == "uint8":
-            made.step("TABLE", (given, made.constant("t", np.zeros((1, 256), np.uint8))), y)
+            made.step("TABLE", (given, made.constant(np.zeros((1, 256), np.uint8), "t")), y)
         else:
             made.step("F32_UNARY", (given,), y)
         (folder / f"{name}.bte").write_bytes(to_bytes(made.program((given,), (y,))))

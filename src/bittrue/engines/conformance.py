@@ -129,11 +129,18 @@ def _verdict(program: Program, engine: Engine) -> Verdict:
 
 def _mismatch(program: Program, engine: Engine, index: int) -> Mismatch | None:
     vector, wanted = program.vectors.rows[index], program.computed
-    taps = engine.run(vector_inputs(program, vector), wanted)[1]
+    inputs = vector_inputs(program, vector)
+    taps = engine.run(inputs, wanted)[1]
+    # A tap forces its tensor to exist, so the outputs are also compared of a run without any.
+    outputs = dict(zip(program.outputs, engine.run(inputs)[0], strict=True))
     differing = [
         tensor
         for tensor, digest in zip(wanted, vector.hashes, strict=True)
-        if hashlib.sha256(taps[tensor].data).digest() != digest
+        if any(
+            hashlib.sha256(run[tensor].data).digest() != digest
+            for run in (taps, outputs)
+            if tensor in run
+        )
     ]
     if not differing:
         return None

@@ -1,9 +1,12 @@
-// The AVX-512 sources on a CPU without AVX-512: SIMDe's emulation of each intrinsic, and the two
-// that SIMDe 0.7.4 lacks. Only in builds with BITTRUE_EMULATE_AVX512, which are for tests: they
-// prove the logic of the source, not the silicon.
-#ifndef BITTRUE_SIMDE_SHIM_H_
-#define BITTRUE_SIMDE_SHIM_H_
+// The intrinsics of AVX-512 and the VNNI sets. With BITTRUE_EMULATE_AVX512, for tests on a CPU that
+// lacks them: SIMDe's emulation of each, and the two that SIMDe 0.7.4 lacks. That proves the logic
+// of the source, not the silicon.
+#ifndef BITTRUE_AVX512_INTRINSICS_H_
+#define BITTRUE_AVX512_INTRINSICS_H_
 
+#if !defined(BITTRUE_EMULATE_AVX512)
+#include <immintrin.h>
+#else
 #define SIMDE_ENABLE_NATIVE_ALIASES
 #include <simde/x86/avx2.h>
 #include <simde/x86/avx512.h>
@@ -37,4 +40,6 @@ inline __m512i shim_cvtps_epi32(__m512 a) {
 #define _mm512_cvtepi32_ps shim_cvtepi32_ps
 #define _mm512_cvtps_epi32 shim_cvtps_epi32
 
-#endif  // BITTRUE_SIMDE_SHIM_H_
+#endif
+
+#endif  // BITTRUE_AVX512_INTRINSICS_H_
