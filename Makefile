@@ -2,11 +2,11 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-SOURCES := $(shell find native src -name '*.cc' -o -name '*.h' -o -name '*.inc' 2>/dev/null)
+SOURCES := $(shell find native src -name '*.cc' -o -name '*.h' -o -name '*.inc' -o -name 'CMakeLists.txt' 2>/dev/null)
 # pip's CPU build of torch is the small one at exactly this version.
 TORCH  := torch==2.13.0
 
-.PHONY: demo test lint format type bench bits operators fuzz fuzz-short sanitize tsan ci nightly clean
+.PHONY: demo test lint format type bench bits replay operators fuzz fuzz-short sanitize tsan ci nightly clean
 
 demo: $(VENV)/.tools
 	$(BIN)/bittrue demo --output demo
@@ -86,6 +86,12 @@ tsan: $(VENV)/.dev
 bits: $(VENV)/.dev
 	$(BIN)/python -m tests.bits
 
+# Does this tree make the same bytes, reports and error texts as another revision?
+# make replay REV=main~3 [QUICK=--quick]
+REV ?= HEAD
+replay: $(VENV)/.dev
+	$(BIN)/python -m tests.replay $(QUICK) $(REV)
+
 ci: lint type test fuzz-short tsan
 	@echo "make ci leaves out what make nightly runs."
 
@@ -94,7 +100,7 @@ nightly: ci sanitize tsan fuzz bits bench
 	$(BIN)/python -m pytest -n auto --dist worksteal --tier nightly -m nightly
 
 clean:
-	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(VENV)/.pip:
 	$(PYTHON) -m venv $(VENV)
