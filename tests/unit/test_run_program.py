@@ -91,7 +91,7 @@ def test_taps_are_every_computed_tensor_as_it_was_when_last_written(here: Path) 
     inner = program.computed
     taps = Emulator(program).run([pixels(9)], inner)[1]
     rows = json.loads((here / "taps" / "index.json").read_text(encoding="utf-8"))
-    assert [row["tensor"] for row in rows] == inner
+    assert tuple(row["tensor"] for row in rows) == inner
     for row in rows:
         found, tensor = np.load(here / "taps" / row["file"]), program.tensors[row["tensor"]]
         assert (row["name"], row["dtype"], tuple(row["shape"])) == (
