@@ -56,7 +56,7 @@ def assert_bit_true(case: Case) -> int:
                 for _ in range(2):
                     got, found = engine.run(case.inputs, taps)
                     about = f"{isa}, {threads} threads: "
-                    assert sorted(found) == sorted(tapped) == taps
+                    assert sorted(found) == sorted(tapped) == list(taps)
                     for index in taps:
                         assert same_bits(tapped[index], found[index]), about + place(program, index)
                     for one, other in zip(outputs, got, strict=True):
