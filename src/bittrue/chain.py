@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from bittrue import __version__
 from bittrue.archive import sha256
 from bittrue.contract.preprocess import Preprocess, preprocess_to_json, raw_pixels
 from bittrue.contract.tensor import Contract
@@ -32,6 +31,7 @@ from bittrue.quant.model import QuantizedGraph
 from bittrue.quant.options import DEFAULTS, QuantizeOptions
 from bittrue.quant.samples import Sample, Samples, samples_from
 from bittrue.stages import stage_contract, stage_graph
+from bittrue.version import __version__
 
 log = logging.getLogger(__name__)
 

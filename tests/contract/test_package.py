@@ -23,7 +23,7 @@ def imported_for_types() -> dict[str, object]:
     return {
         item.asname or item.name: getattr(importlib.import_module(row.module), item.name)
         for row in rows
-        if row.module and row.module.startswith("bittrue.")
+        if row.module and row.module.startswith("bittrue.") and row.module != "bittrue.version"
         for item in row.names
     }
 

@@ -12,10 +12,11 @@ import traceback
 
 import click
 
-from bittrue import __version__, settings
+from bittrue import settings
 from bittrue.cli.output import show_error
 from bittrue.errors import DataError, Error, InternalError, UsageError
 from bittrue.suggest import did_you_mean
+from bittrue.version import __version__
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
