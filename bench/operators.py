@@ -3,7 +3,7 @@
 `python -m bench.operators` runs every case in the NumPy reference and through ONNX Runtime, prints
 the counts and writes the page; with `--check` it fails where the page is stale. Every column comes
 from a table of the code or from what the cases do; the reasons of exclusions are those of
-`tests/unit/onnx_cases.py`.
+`bench/onnx_cases.py`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,15 @@ from pathlib import Path
 import onnx
 import onnxruntime
 
+from bench.onnx_cases import (
+    NO_KERNEL,
+    OUT_OF_SCOPE,
+    Case,
+    Cases,
+    claimed_cases,
+    reference_differences,
+    runtime_differences,
+)
 from bittrue.compiler.lower import LOWERINGS, NOT_LOWERED
 from bittrue.errors import Error, InternalError
 from bittrue.graph.model import NO_CLIP, Graph, Node
@@ -27,15 +36,6 @@ from bittrue.importers.onnx_file import OPSET_MAX, OPSET_MIN
 from bittrue.importers.onnx_ops import ONNX_OPS, find_row
 from bittrue.importers.onnx_tensor import READ_AS
 from bittrue.quant.target import JOINS, NONE, SHARES, STORES, integer_form, runs_in_float
-from tests.unit.onnx_cases import (
-    NO_KERNEL,
-    OUT_OF_SCOPE,
-    Case,
-    Cases,
-    claimed_cases,
-    reference_differences,
-    runtime_differences,
-)
 
 PAGE = Path(__file__).parent.parent / "docs" / "operators.md"
 

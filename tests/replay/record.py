@@ -110,7 +110,7 @@ def operator_facts(step: int) -> Facts:
     """Yield what becomes of each `step`th of ONNX's own test cases: as it is, and as a network."""
     from onnx.backend.test.case.node import collect_testcases
 
-    from tests.unit.onnx_cases import claimed_cases
+    from bench.onnx_cases import claimed_cases
 
     for case in claimed_cases().run[::step]:
         yield f"case {case.name}", said(lambda case=case: _compiled(case.model, case.inputs))

@@ -13,11 +13,7 @@ import numpy as np
 import onnx
 import pytest
 
-from bench.operators import PAGE, Outcome, page, run_cases
-from bittrue.importers.onnx import import_onnx
-from bittrue.importers.onnx_ops import ONNX_OPS
-from tests.conftest import SHARED
-from tests.unit.onnx_cases import (
+from bench.onnx_cases import (
     EXCLUDED,
     NO_KERNEL,
     OUT_OF_SCOPE,
@@ -25,6 +21,10 @@ from tests.unit.onnx_cases import (
     reference_differences,
     unlike,
 )
+from bench.operators import PAGE, Outcome, page, run_cases
+from bittrue.importers.onnx import import_onnx
+from bittrue.importers.onnx_ops import ONNX_OPS
+from tests.conftest import SHARED
 
 
 @pytest.fixture(scope="module")
