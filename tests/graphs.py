@@ -192,7 +192,7 @@ def _batch_norm(g: Grower, x: str) -> str:
 def _affine(g: Grower, x: str) -> str:
     """A constant on either side, one number, one a channel, or one a column."""
     rank = len(g.b.shape(x))
-    axis = g.pick(None, 1, rank - 1)
+    axis = g.pick(None, min(1, rank - 1), rank - 1)
     shape = [1] * rank
     if isinstance(axis, int):
         shape[axis] = g.b.shape(x)[axis]

@@ -287,7 +287,7 @@ def _unpack(manifest: Mapping[str, object], members: Mapping[str, bytes], path: 
         ),
         native=_unpack_graph(manifest["native"], "native", members, path),
         preprocess={
-            name: preprocess_from_json(as_object(item, name), path=path)
+            name: preprocess_from_json(as_object(item, "a preprocessing"), path=path)
             for name, item in preprocess.items()
         },
         history=None if history is None else history_from_json(history, path=path),
@@ -344,7 +344,8 @@ def _unpack_quantized(data: object, members: Mapping[str, bytes], path: str) -> 
     ranges = {
         name: (float(pair[0]), float(pair[1]))  # type: ignore[arg-type]
         for name, pair in (
-            (key, as_list(item, key)) for key, item in as_object(row["ranges"], "ranges").items()
+            (key, as_list(item, "a range"))
+            for key, item in as_object(row["ranges"], "ranges").items()
         )
     }
     return QuantizedGraph(

@@ -7,6 +7,7 @@ source --import_model--> native --optimize--> fp_optimized --quantize--> quantiz
 from __future__ import annotations
 
 import logging
+import os
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -77,7 +78,7 @@ def import_model(
         UsageError: if dimensions are open, or a name is unknown.
     """
     request = Request(
-        path=str(path),
+        path=os.fspath(path),
         input_shapes=dict(input_shapes or {}),
         start=tuple(start),
         end=tuple(end),

@@ -18,7 +18,7 @@ class Source:
 
     Args:
         name: Its file name, for messages.
-        sha256: Of its bytes, in hex.
+        sha256: Of `onnx`, in hex.
         kind: "onnx", or "torch" where `onnx` was exported from a PyTorch module.
         onnx: The network as ONNX, so that the `source` stage can be run from the archive alone.
     """

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+from importlib import import_module
 
 from bittrue.errors import UsageError
 
 
 def require(package: str, extra: str, *, where: str = "") -> None:
-    """Refuse to go on without an optional package.
+    """Load an optional package, or refuse to go on without it.
 
     Args:
         package: Its import name.
@@ -16,9 +16,13 @@ def require(package: str, extra: str, *, where: str = "") -> None:
         where: The file or option that needs it.
 
     Raises:
-        UsageError: if it is not installed.
+        UsageError: if it is not installed, or cannot be loaded.
     """
-    if find_spec(package) is None:
+    try:
+        import_module(package)
+    except ImportError as why:
+        missing = isinstance(why, ModuleNotFoundError) and why.name == package
+        reason = "is not installed" if missing else f"is installed but cannot be loaded: {why}"
         raise UsageError(
-            f"{package} is not installed", where=where, hint=f'pip install "bittrue[{extra}]"'
-        )
+            f"{package} {reason}", where=where, hint=f'pip install "bittrue[{extra}]"'
+        ) from why

@@ -164,6 +164,8 @@ def reached(subject: Subject, stage: str = "") -> str:
 def _next_step(stage: str, subject: Subject) -> str:
     if subject.network is None:
         return "give the archive (.bta) that the executable was compiled from"
+    if stage not in BY_NAME:
+        return did_you_mean(stage, subject.stages)
     return f"`bittrue {BY_NAME[stage].command} --help` says how to reach it"
 
 

@@ -23,6 +23,10 @@ BLOCK = re.compile(
     r"```\w*\n(?P<text>.*?)^```\n(?:\nForgotten: `(?P<named>[^`]+)`\n)?",
     re.MULTILINE | re.DOTALL,
 )
+#: Before the program of a recipe: it is the copy that is looked at.
+HEAD = """import bittrue, pathlib
+assert pathlib.Path(bittrue.__file__).is_relative_to(pathlib.Path.cwd()), bittrue.__file__
+"""
 SHOWN = re.compile(r"^```python shown\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 #: The tests of tables, which are to name what a table lacks.
 TABLES = (
@@ -108,7 +112,7 @@ def put_in(folder: Path, parts: Sequence[Part]) -> None:
 
 def run(folder: Path, *words: str) -> tuple[int, str]:
     environment = {
-        "PYTHONPATH": f"{folder / 'src'}:{folder}",
+        "PYTHONPATH": f"{folder / 'tests' / 'other_tree'}:{folder / 'src'}:{folder}",
         "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
     }
     if not (folder / "build").exists():
@@ -139,8 +143,10 @@ def test_a_recipe_that_takes_a_build_works(copy: Path, name: str) -> None:
 
 def show(copy: Path, name: str) -> None:
     put_in(copy, RECIPES[name].parts)
-    (copy / "shown.py").write_text(RECIPES[name].shown)
+    (copy / "shown.py").write_text(HEAD + RECIPES[name].shown)
     code, said = run(copy, "shown.py")
+    assert code == 0, said
+    code, said = run(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", *TABLES)
     assert code == 0, said
 
 
@@ -160,7 +166,7 @@ def test_what_was_forgotten_is_named(copy: Path, name: str, at: int) -> None:
     put_in(copy, [part for index, part in enumerate(parts) if index != at])
     code, said = run(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", *TABLES)
     if parts[at].named not in said and name not in LONG:
-        (copy / "shown.py").write_text(RECIPES[name].shown)
+        (copy / "shown.py").write_text(HEAD + RECIPES[name].shown)
         code, said = run(copy, "shown.py")
     assert code
     assert parts[at].named in said

@@ -33,6 +33,13 @@ def test_every_reader_that_the_page_names_is_there() -> None:
             assert (place / folder / Path(name).name).exists(), name
 
 
+def test_every_test_that_the_page_names_is_there() -> None:
+    for *_, tests, _ in rows():
+        names = re.findall(r"`([^`]+)`", tests)
+        assert names
+        assert [name for name in names if not (ROOT / name).exists()] == []
+
+
 def test_every_kind_of_file_is_damaged_by_the_fuzzer_and_is_on_the_page() -> None:
     listed = [kind for *_, kinds in rows() for kind in kinds.split(", ")]
     assert sorted(listed) == sorted(KINDS)

@@ -32,7 +32,9 @@ def recorded(tree: Path, out: Path, quick: bool) -> dict[str, str]:
     """Return the facts of one tree, recorded by its own code."""
     out.parent.mkdir(parents=True, exist_ok=True)
     draft = out.with_suffix(".part")
-    environment = {**os.environ, "PYTHONPATH": f"{tree / 'src'}{os.pathsep}{tree}"}
+    # The old tree may not have that folder: it is this one's, whatever is recorded.
+    places = (ROOT / "tests" / "other_tree", tree / "src", tree)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, places))}
     subprocess.run(
         [
             sys.executable,

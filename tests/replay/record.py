@@ -216,6 +216,8 @@ def record(path: Path, *, quick: bool) -> None:
         path: The file.
         quick: Whether to look at a part only: a minute instead of ten.
     """
+    if not Path(bittrue.__file__).is_relative_to(Path.cwd()):
+        raise SystemExit(f"{bittrue.__file__} is not of the tree in {Path.cwd()}")
     logging.disable(logging.WARNING)  # they are said thousands of times
     facts: dict[str, str] = {}
     for part in (

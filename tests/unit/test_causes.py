@@ -28,6 +28,6 @@ def test_a_finding_names_a_row_of_the_table() -> None:
 
 
 @pytest.mark.parametrize("cause", CAUSES, ids=lambda row: row.id)
-def test_each_cause_is_found_by_some_rule(cause: Cause) -> None:
+def test_each_cause_is_named_by_some_rule(cause: Cause) -> None:
     rules = [path.read_text() for path in SOURCES.rglob("*.py") if path.name != "causes.py"]
     assert any(f'"{cause.id}' in text for text in rules)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -123,11 +124,10 @@ def test_damaged_safetensors_and_a_network_as_weights_are_refused(folder: Path) 
 def test_missing_safetensors_say_how_to_get_them(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bittrue import packages
     from bittrue.importers import torch_weights
 
     (folder / "w.safetensors").write_bytes(b"\x02" + bytes(7) + b"{}")
-    monkeypatch.setattr(packages, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "safetensors", None)
     with pytest.raises(UsageError, match=r"safetensors is not installed\n.*bittrue\[tools\]"):
         torch_weights.load_weights(folder / "w.safetensors")
 

@@ -45,6 +45,8 @@ def test_files_are_recognised_by_content(tmp_path: Path) -> None:
 def test_a_stage_that_was_not_reached_says_how_to_reach_it() -> None:
     with pytest.raises(UsageError, match=r"it holds source, native\n.*bittrue compile"):
         open_runner(subject("native"), "compiled")
+    with pytest.raises(UsageError, match=r"'natve' is not in the file.*\n.*'native'"):
+        open_runner(subject(), "natve")
     with pytest.raises(UsageError, match="not compiled yet"):
         subject("quantized").program()
 

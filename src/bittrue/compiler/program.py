@@ -84,27 +84,11 @@ class Tensor:
             return None
         return QParams(np.asarray(self.scale, np.float32), self.zero_point)
 
-    @property
-    def logical_shape(self) -> tuple[int, ...]:
-        """The shape in the graph's order of axes."""
-        if not self.perm:
-            return self.shape
-        shape = [0] * len(self.perm)
-        for physical, logical in enumerate(self.perm):
-            shape[logical] = self.shape[physical]
-        return tuple(shape)
-
     def to_logical(self, array: np.ndarray) -> np.ndarray:
         """Return a physical array of this tensor as a view in the graph's order of axes."""
         if not self.perm:
             return array.reshape(self.shape)
         return array.reshape(self.shape).transpose(np.argsort(self.perm))
-
-    def to_physical(self, array: np.ndarray) -> np.ndarray:
-        """Return a logical array in this tensor's order of axes, contiguous."""
-        if not self.perm:
-            return np.ascontiguousarray(array)
-        return np.ascontiguousarray(array.transpose(self.perm))
 
 
 @dataclass(frozen=True, slots=True)

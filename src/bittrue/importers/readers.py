@@ -20,13 +20,13 @@ class Reader:
     Args:
         what: The kind, for messages.
         read: From the request, and the file's bytes where it is a file.
-        package: What it needs beside NumPy.
+        packages: What it needs beside NumPy, of the extra `tools`.
         is_module: Whether weights, exporter and opset mean something to it.
     """
 
     what: str
     read: Callable[[Request, bytes], Imported]
-    package: str
+    packages: tuple[str, ...]
     is_module: bool = False
 
 
@@ -47,7 +47,8 @@ def import_source(request: Request) -> Imported:
     reader = READERS[name]
     if not reader.is_module:
         _refuse_module_options(request, reader.what)
-    require(reader.package, "tools")
+    for package in reader.packages:
+        require(package, "tools")
     return reader.read(request, data)
 
 
@@ -102,10 +103,10 @@ def _read_factory(request: Request, _: bytes) -> Imported:
     return from_onnx(request, "torch", name, data, name)
 
 
-_ONNX = Reader("an ONNX file", _read_onnx, "onnx")
+_ONNX = Reader("an ONNX file", _read_onnx, ("onnx",))
 #: By kind, as `recognise` names it: what imports it. All others are refused by name.
 READERS: Mapping[str, Reader] = {
     "onnx": _ONNX,
     "unknown": _ONNX,  # protobuf allows any order of fields, so a model need not look like one
-    "factory": Reader("a PyTorch module", _read_factory, "onnx", is_module=True),
+    "factory": Reader("a PyTorch module", _read_factory, ("onnx",), is_module=True),
 }

@@ -207,7 +207,7 @@ def history_from_json(data: object, *, path: str = "") -> History:
         return History(
             dict(_pair(row) for row in as_list(fields["sources"], "sources")),
             tuple(_change(row) for row in as_list(fields["changes"], "changes")),
-            {source: as_texts(names, source) for source, names in final.items()},
+            {source: as_texts(names, "final") for source, names in final.items()},
         )
     except (KeyError, TypeError, ValueError) as why:
         raise FormatError(f"the history cannot be read: {why}", path=path) from why

@@ -87,7 +87,7 @@ DEFAULTS = QuantizeOptions()
 
 
 def _check(option: str, word: str, words: Collection[str]) -> None:
-    if word not in words:
+    if word not in tuple(words):  # a word of the wrong type may have no hash
         raise UsageError(
             f"{option}={word!r} is not one of {', '.join(words)}",
             hint=f"use {option}={DEFAULTS.to_json()[option]!r}",

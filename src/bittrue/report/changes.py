@@ -72,7 +72,9 @@ class Changes:
         """Return how many layers have each fate, most frequent first."""
         fates = [layer.fate for layer in self.layers]
         return {
-            fate: fates.count(fate) for fate in sorted(set(fates), key=fates.count, reverse=True)
+            fate: fates.count(fate)
+            # Of equally many, the one that comes first in the network.
+            for fate in sorted(dict.fromkeys(fates), key=fates.count, reverse=True)
         }
 
 
