@@ -87,6 +87,16 @@ def test_the_page_has_its_five_recipes() -> None:
     ]
 
 
+def test_the_page_says_how_many_files_a_recipe_touches() -> None:
+    told = re.findall(r"^\| (An? [a-z ]+) \| (\d+) \| (\d+) \|$", PAGE.read_text(), re.MULTILINE)
+    found = []
+    for name, row in RECIPES.items():
+        files = {part.file for part in row.parts}
+        sources = {file for file in files if file.startswith(("src/", "native/"))}
+        found.append((name, str(len(files)), str(len(sources))))
+    assert told == found
+
+
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     for name in COPIED:
