@@ -287,7 +287,7 @@ def test_help_loads_no_command(here: Path) -> None:
     code = (
         "import sys; from bittrue.cli.main import run_command; run_command(['--help']);"
         "print([m for m in sys.modules if m.startswith('bittrue.') and m.split('.')[1] not in"
-        " ('cli', 'settings', 'errors', 'suggest')], 'onnx' in sys.modules)"
+        " ('cli', 'errors', 'settings', 'suggest', 'version')], 'onnx' in sys.modules)"
     )
     done = python(code, capture_output=True)
     assert done.stdout.splitlines()[-1] == "[] False"
