@@ -46,6 +46,7 @@ FLOAT_BOUND = Bound(relative=1e-4, why="float passes only reorder sums")
 QUANTISED_BOUND = Bound(sqnr_db=10.0, why="8 bits a value: below 10 dB something is wrong")
 EMULATED_BOUND = Bound(sqnr_db=20.0, why="the same codes up to rounding that grows with depth")
 EXACT_BOUND = Bound(exact=True, why="the same program: the same bits")
+CAPTURE_BOUND = Bound(sqnr_db=10.0, why="other codes of 8 bits: below 10 dB something is wrong")
 
 #: The default bound of two stages by their arithmetic, the earlier one first.
 BOUNDS = {

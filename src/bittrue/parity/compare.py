@@ -139,16 +139,25 @@ def _compare_outputs(a: Side, b: Side, limit: Bound) -> Iterator[TensorCompariso
             lacking = b.label if name in mine else a.label
             yield TensorComparison(name, None, False, f"missing in {lacking}")
             continue
-        yield _compare_pair(name, mine[name], theirs[name], limit, codes.get(name))
+        yield compare_arrays(name, mine[name], theirs[name], limit, codes.get(name))
 
 
-def _compare_pair(
+def compare_arrays(
     name: str,
     mine: np.ndarray,
     theirs: np.ndarray,
     limit: Bound,
     codes: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> TensorComparison:
+    """Return the row of one tensor of both sides.
+
+    Args:
+        name: The tensor's.
+        mine: The reference's real values.
+        theirs: The other's.
+        limit: What counts as the same.
+        codes: The stored codes behind the two, where both have the same scale and zero point.
+    """
     if not limit.exact and mine.size and not np.isfinite(mine).any():
         return TensorComparison(name, None, False, "the reference has no finite value")
     try:
@@ -197,7 +206,7 @@ def _first_over(
         theirs = b.runner.run(b.feeds, [pair.theirs.name for pair in part]).taps
         for pair in part:
             looked_at += 1
-            row = _compare_pair(pair.origin, mine[pair.mine.name], theirs[pair.theirs.name], limit)
+            row = compare_arrays(pair.origin, mine[pair.mine.name], theirs[pair.theirs.name], limit)
             if not row.within:
                 return row, looked_at
     return None, looked_at
