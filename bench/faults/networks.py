@@ -1,0 +1,115 @@
+"""The networks that devices are made of: file, preprocessing, pictures, what the outputs mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.faults.pictures import ROOT
+from bench.faults.recipe import Recipe, Three
+from bittrue.fetch import fetch
+
+MODELS = ROOT.parent / "shared" / "models"
+MEAN: Three = (0.485, 0.456, 0.406)
+STD: Three = (0.229, 0.224, 0.225)
+HALF: Three = (0.5, 0.5, 0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Boxes:
+    """Where boxes lie in an output.
+
+    Args:
+        output: Its name.
+        axis: Of the four numbers.
+        form: "corners" (x, y, x, y) or "centre" (x, y, width, height).
+        unit: "one" where 1 is the whole picture, else "pixel".
+    """
+
+    output: str
+    axis: int
+    form: str
+    unit: str = "pixel"
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """One network.
+
+    Args:
+        name: As in the table.
+        path: Finds the file.
+        recipe: Of its only input.
+        pictures: One of `pictures.KINDS`.
+        split: "dev" or "test".
+        boxes: Where they are, if anywhere.
+        scores: Output that holds probabilities, and axis and first index of them.
+        logits: Outputs whose softmax or sigmoid is left to the user's program, and which.
+        heavy: Whether one run takes long: it then gets fewer cases.
+        method: How the device's ranges are found: "minmax" or "percentile".
+        float_nodes: Kinds of nodes that the device keeps in float, as an engineer would who saw
+            what they cost.
+    """
+
+    name: str
+    path: Callable[[], Path]
+    recipe: Recipe
+    pictures: str
+    split: str
+    boxes: Boxes | None = None
+    scores: tuple[str, int, int] | None = None
+    logits: dict[str, str] = field(default_factory=dict)
+    heavy: bool = False
+    method: str = "minmax"
+    float_nodes: tuple[str, ...] = ()
+
+
+def _shared(name: str) -> Callable[[], Path]:
+    return lambda: MODELS / name
+
+
+def _fetched(name: str) -> Callable[[], Path]:
+    return lambda: fetch(name)
+
+
+def _faces(height: int, width: int, *, middle: float = 127.5, colour: str = "RGB") -> Recipe:
+    return Recipe(
+        size=(height, width),
+        resize="stretch",
+        colour=colour,
+        scale=1.0,
+        mean=(middle, middle, middle),
+        std=(128.0, 128.0, 128.0),
+    )
+
+
+DEV = (
+    Network(
+        "resnet8_cifar10",
+        _shared("resnet8_cifar10.onnx"),
+        Recipe(size=(32, 32), resize="none", scale=1.0),
+        "small",
+        "dev",
+        scores=("Identity", 1, 0),
+    ),
+    Network(
+        "ultraface",
+        _shared("ultraface_rfb320.onnx"),
+        _faces(240, 320, middle=127.0),
+        "scene",
+        "dev",
+        boxes=Boxes("boxes", 2, "corners", "one"),
+        scores=("scores", 2, 0),
+    ),
+    Network(
+        "mobilenet_v2",
+        _shared("mobilenet_v2.onnx"),
+        Recipe(size=(224, 224), resize="crop", resize_to=256, mean=MEAN, std=STD),
+        "photograph",
+        "dev",
+        logits={"logits": "Softmax"},
+    ),
+)
+NETWORKS = DEV
+BY_NAME = {row.name: row for row in NETWORKS}
