@@ -31,7 +31,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "quantize": (_CONVERT, "quantize", "Codes for every value, from samples (quantized)."),
     "compile": (_CONVERT, "compile_", "Executable for any CPU (bit_true, compiled)."),
     "run": (_RUN, "run", "Run an executable, or any stage of an archive."),
-    "compare": (_RUN, "compare", "How far two stages are apart, and where it starts."),
+    "compare": ("bittrue.cli.compare", "compare", "How far stages are apart, and where it starts."),
     "check": (_RUN, "check", "Would this input be right? Nothing runs."),
     "verify": ("bittrue.cli.verify", "verify", "Does this machine compute the same bits?"),
     "inspect": (_EXPLAIN, "inspect", "What a file holds: stages, contract, origin."),

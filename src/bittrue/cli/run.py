@@ -1,8 +1,7 @@
-"""The commands that run something, or say whether it would: run, compare, check."""
+"""The commands that run a stage, or say whether it would: run, check."""
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import click
@@ -12,14 +11,9 @@ from bittrue.cli.options import check_output, json_option
 from bittrue.cli.output import emit_json, say, step
 from bittrue.contract.buffers import check_buffers
 from bittrue.contract.picture import PICTURES
-from bittrue.errors import DataError, UsageError
+from bittrue.errors import DataError
 from bittrue.files import write_atomically
 from bittrue.inputs import RAW_BYTES, adapt, in_domain, read_input
-from bittrue.parity.bounds import Bound
-from bittrue.parity.compare import compare as compare_sides
-from bittrue.parity.compare import make_side
-from bittrue.report.comparison import SCHEMA as COMPARE_SCHEMA
-from bittrue.report.comparison import comparison_json, comparison_text
 from bittrue.report.findings import SCHEMA as CHECK_SCHEMA
 from bittrue.report.findings import findings_json, findings_text, fits
 from bittrue.report.outputs import SCHEMA as RUN_SCHEMA
@@ -31,8 +25,6 @@ from bittrue.stages import (
     open_subject,
     split_reference,
 )
-
-DIFFERENT = 1
 
 
 @click.command()
@@ -94,64 +86,6 @@ def run(
     say(outputs_text(stage, found))
     if output is not None:
         say(f"wrote {output}")
-
-
-@click.command()
-@click.argument("a")
-@click.argument("b")
-@click.option("--input", "input_", required=True, help="Picture, .npy, .npz, or raw bytes .bin.")
-@click.option("--max-relative", type=float, help="Bound: largest difference over largest value.")
-@click.option("--min-sqnr", type=float, help="Bound: least SQNR in dB.")
-@click.option("--exact", is_flag=True, help="Bound: every bit equal.")
-@click.option("--outputs-only", is_flag=True, help="Do not look at inner tensors.")
-@json_option(COMPARE_SCHEMA)
-def compare(
-    a: str,
-    b: str,
-    input_: str,
-    max_relative: float | None,
-    min_sqnr: float | None,
-    exact: bool,
-    outputs_only: bool,
-    as_json: bool,
-) -> None:
-    """Compare B with the reference A, each FILE[@STAGE], on the same input.
-
-    Exits with 0 when every output is within the bound and with 1 when one is not, is missing, or
-    nothing could be compared. Without a bound, that of the two stages holds: it is printed.
-
-    \b
-    Example:
-      bittrue compare model.bta@native model.bta@compiled --input cat.jpg
-    """
-    (path_a, stage_a), (path_b, stage_b) = split_reference(a), split_reference(b)
-    one, two = open_subject(path_a), open_subject(path_b)
-    given = read_input(input_, one.preprocess or two.preprocess)
-    with step("running both"):
-        found = compare_sides(
-            make_side(one, stage_a, given, preprocess_from=two),
-            make_side(two, stage_b, given, preprocess_from=one),
-            bound=_bound(max_relative, min_sqnr, exact),
-            inner=not outputs_only,
-        )
-    if as_json:
-        emit_json(COMPARE_SCHEMA, comparison_json(found))
-    else:
-        say(comparison_text(found))
-    if not found.same:
-        raise click.exceptions.Exit(DIFFERENT)
-
-
-def _bound(relative: float | None, sqnr: float | None, exact: bool) -> Bound | None:
-    if relative is None and sqnr is None and not exact:
-        return None
-    for name, value in (("--max-relative", relative), ("--min-sqnr", sqnr)):
-        if value is not None and not (math.isfinite(value) and value >= 0):
-            raise UsageError(
-                f"{name} {value} is no bound",
-                hint="give a finite number of at least 0; --exact asks for every bit",
-            )
-    return Bound(relative=relative, sqnr_db=sqnr, exact=exact, why="given on the command line")
 
 
 @click.command()

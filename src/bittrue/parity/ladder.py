@@ -18,6 +18,7 @@ import numpy as np
 from bittrue.contract.tensor import Contract
 from bittrue.engines.runner import Runner, RunResult
 from bittrue.network import LADDER, STAGES
+from bittrue.parity.bounds import EMULATED_BOUND, QUANTISED_BOUND, Bound, default_bound
 from bittrue.parity.captured import CAPTURE, Matched, Ratio, compare_capture, ratios_of
 from bittrue.parity.compare import Comparison, Side, compare, make_side
 from bittrue.stages import Subject, open_runner
@@ -129,7 +130,8 @@ def climb(
     edges: list[Comparison] = []
     for one, two in itertools.pairwise(sides):
         comparing(one.stage, two.stage)
-        edges.append(compare(one, two, inner=inner))
+        bound = _bound(one, two, edges)
+        edges.append(compare(one, two, bound=bound, inner=inner))
     whole = compare(sides[0], sides[-1], inner=False)
     outputs = {rung.stage: rung.outputs for rung in rungs}
     matches: tuple[Matched, ...] = ()
@@ -167,6 +169,23 @@ def no_capture(subject: Subject) -> Unmeasured:
     """Return the edge to the device, where nobody gave what it gave."""
     last = max(subject.stages, key=LADDER.index)
     return Unmeasured(last, CAPTURE, "no capture was given", "--capture FILE with the outputs")
+
+
+def _bound(one: Side, two: Side, edges: Sequence[Comparison]) -> Bound | None:
+    """Return the bound of an edge where it is not the stages' own.
+
+    Where codes cost much, integers and simulated codes drift apart too: each code that rounds the
+    other way is carried on as any error is. They may be as far apart as the codes cost here.
+    """
+    own = default_bound(one.stage, two.stage)
+    before = edges[-1] if edges else None
+    if own is not EMULATED_BOUND or before is None or before.bound is not QUANTISED_BOUND:
+        return None
+    cost, floor = before.worst.sqnr_db, QUANTISED_BOUND.sqnr_db or 0.0
+    if cost >= (EMULATED_BOUND.sqnr_db or 0.0):
+        return None
+    allowed = max(floor, math.floor(cost * 100) / 100)
+    return Bound(sqnr_db=allowed, why="no further apart than the codes cost on this input")
 
 
 def _rung(side: Side, *, warm: bool) -> Rung:

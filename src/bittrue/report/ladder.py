@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from bittrue.parity.compare import Comparison
 from bittrue.parity.ladder import Ladder
 from bittrue.report.comparison import decibels
@@ -12,11 +14,11 @@ def ladder_text(found: Ladder) -> str:
     """Return one row a stage; the figures are those of its worst output."""
     rows: list[tuple[str, ...]] = []
     for index, rung in enumerate(found.rungs):
-        time = f"{rung.seconds * 1000:.1f}"
+        time = milliseconds(rung.seconds)
         if index == 0:
             rows.append((rung.stage, time, "-", "-", "-", "-", ""))
             continue
-        rows.append((rung.stage, time, *_edge(found.edges[index - 1])))
+        rows.append((rung.stage, time, *edge_figures(found.edges[index - 1])))
     columns = (
         "stage",
         "ms",
@@ -29,15 +31,22 @@ def ladder_text(found: Ladder) -> str:
     lines = [table(columns, rows, right=columns[1:6])]
     first, last = found.rungs[0].stage, found.rungs[-1].stage
     lines.append(f"{first} to {last}: {_sentence(found.whole)}")
+    lines += [f"not measured: {gap}" for gap in found.unmeasured]
     return "\n".join(lines)
 
 
-def _edge(edge: Comparison) -> tuple[str, ...]:
+def milliseconds(seconds: float) -> str:
+    """Return a rung's time; a capture has none."""
+    return "-" if math.isnan(seconds) else f"{seconds * 1000:.1f}"
+
+
+def edge_figures(edge: Comparison) -> tuple[str, ...]:
+    """Return an edge as table cells: max, SQNR, cosine, values, verdict; of its worst output."""
     row = edge.worst
     if row.difference is None:
         return ("-", "-", "-", "-", row.problem)
     d = row.difference
-    verdict = "within: " if edge.same else "OVER: "
+    verdict = "within: " if edge.same else f"OVER: {row.problem}; " if row.problem else "OVER: "
     return (
         f"{d.max_abs:.4g}",
         decibels(d.sqnr_db),
