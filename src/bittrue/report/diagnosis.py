@@ -247,9 +247,13 @@ def diagnosis_json(found: Diagnosis) -> dict[str, object]:
 
 
 def _ladder_json(found: Ladder) -> dict[str, object]:
-    rungs = [{"stage": row.stage, "seconds": plain(row.seconds)} for row in found.rungs]
-    edges = [_edge_json(row) for row in found.edges]
-    return {"stages": rungs, "edges": edges, "whole": _edge_json(found.whole)}
+    """Return the stages, and each edge between one and the next, in order."""
+    return {
+        "stages": [{"stage": row.stage, "seconds": plain(row.seconds)} for row in found.rungs],
+        "edges": [_edge_json(row) for row in found.edges],
+        "unmeasured": [plain_fields(asdict(row)) for row in found.unmeasured],
+        "ratios": [plain_fields({**asdict(row), "ratio": row.ratio}) for row in found.ratios],
+    }
 
 
 def _edge_json(found: Comparison) -> dict[str, object]:
