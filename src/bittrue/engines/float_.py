@@ -100,12 +100,20 @@ class OnnxRunner:
         contract: What it takes and gives: tensors of the file, every shape known. Half and double
             precision are float32 in it, and are converted here.
         threads: Threads of one operator; None takes BITTRUE_THREADS, 0 means one a core.
+        fused: Whether ONNX Runtime may fuse operators: some times as fast, other roundings.
     """
 
-    def __init__(self, model: bytes, contract: Contract, *, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        model: bytes,
+        contract: Contract,
+        *,
+        threads: int | None = None,
+        fused: bool = False,
+    ) -> None:
         self._source = model
         self.contract = contract
-        self._sessions = Sessions(self._model, threads, refusal=ModelError)
+        self._sessions = Sessions(self._model, threads, refusal=ModelError, fused=fused)
 
     def run(
         self, inputs: Mapping[str, np.ndarray], taps: Sequence[str] = (), *, codes: bool = False
@@ -140,6 +148,7 @@ class Sessions:
         threads: Threads of one operator; None takes BITTRUE_THREADS, 0 means one a core.
         refusal: What to raise if ONNX Runtime does not take the network: a network that we wrote
             is our bug, one that the user gave is not.
+        fused: Whether it may fuse operators.
     """
 
     def __init__(
@@ -148,8 +157,10 @@ class Sessions:
         threads: int | None,
         *,
         refusal: type[Exception] = InternalError,
+        fused: bool = False,
     ) -> None:
         self._model = model
+        self._fused = fused
         self._refusal = refusal
         self._threads = get_count("BITTRUE_THREADS") if threads is None else threads
         self._kept: OrderedDict[tuple[str, ...], InferenceSession] = OrderedDict()
@@ -182,7 +193,7 @@ class Sessions:
         if taps not in self._kept:
             model = self._model(taps)
             try:
-                self._kept[taps] = open_session(model, self._threads)
+                self._kept[taps] = open_session(model, self._threads, fused=self._fused)
             except InternalError as why:
                 raise self._refusal(str(why)) from why
             if len(self._kept) > SESSIONS_KEPT:
@@ -191,12 +202,13 @@ class Sessions:
         return self._kept[taps]
 
 
-def open_session(model: bytes, threads: int) -> InferenceSession:
+def open_session(model: bytes, threads: int, *, fused: bool = False) -> InferenceSession:
     """Return an ONNX Runtime session that computes what the model says, node by node.
 
     Args:
         model: ONNX bytes.
         threads: Threads of one operator; 0 means one a core.
+        fused: Whether it may fuse nodes that compute in float.
 
     Raises:
         UsageError: if onnxruntime is not installed.
@@ -206,7 +218,8 @@ def open_session(model: bytes, threads: int) -> InferenceSession:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    levels = ort.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if fused else levels.ORT_DISABLE_ALL
     # Its int8 kernels saturate on some CPUs: quantise and dequantise must stay two nodes.
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     options.intra_op_num_threads = threads

@@ -1,0 +1,262 @@
+"""From trials to explanations: what is accepted, what is tied, how sure one can be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bittrue.diagnosis.facts import Effect, Explanation, Mistake, Trial
+from bittrue.diagnosis.predict import Instrument
+from bittrue.diagnosis.residual import Left
+from bittrue.diagnosis.scene import Frame
+from bittrue.diagnosis.search import Searched, Tried
+
+F64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """When a trial explains what a device gave; docs/diagnosis.md derives the figures.
+
+    Args:
+        gain: Residual of no mistake over the trial's: at least this.
+        frame_gain: The same in each single frame.
+        quiet: Where no mistake leaves less than this, nothing seems wrong ...
+        quiet_gain: ... and a trial must gain this much more to be believed.
+        step: Each further mistake, and each fitted figure, must gain this much over fewer.
+        tie: Trials within this factor of the best one fit equally well.
+    """
+
+    gain: float = 2.0
+    frame_gain: float = 1.15
+    quiet: float = 2.5
+    quiet_gain: float = 4.0
+    step: float = 1.6
+    tie: float = 1.12
+
+
+CRITERION = Criterion()
+
+
+def accepted(searched: Searched, criterion: Criterion = CRITERION) -> list[Tried]:
+    """Return the trials that explain the difference, best first, ties included.
+
+    The simplest comes first unless another explains decisively more.
+    """
+    base = searched.baseline
+    fitting = [row for row in searched.tried if _explains(row, base, criterion)]
+    if not fitting:
+        return []
+    best = min(fitting, key=lambda row: row.residual * criterion.step ** complexity(row))
+    limit = max(best.residual * criterion.tie, 1e-12)
+    tied = [row for row in fitting if row.residual <= limit and complexity(row) <= complexity(best)]
+    tied.sort(key=lambda row: (row is not best, row.residual))
+    distinct: dict[frozenset[str], Tried] = {}
+    for row in tied:
+        distinct.setdefault(row.causes, row)
+    return list(distinct.values())
+
+
+def complexity(row: Tried) -> int:
+    """Return how much a trial assumes: mistakes, and whether figures were fitted."""
+    fitted = any(left.reading.fit for lefts in row.lefts for left in lefts.values())
+    return len(row.causes) + int(fitted)
+
+
+def _explains(row: Tried, base: Tried, criterion: Criterion) -> bool:
+    if not row.mistakes or len(row.residuals) != len(base.residuals):
+        return False
+    quiet = base.residual < criterion.quiet
+    wanted = criterion.quiet_gain if quiet else criterion.gain
+    each = all(
+        mine * criterion.frame_gain <= none
+        for mine, none in zip(row.residuals, base.residuals, strict=True)
+    )
+    return each and row.residual * wanted <= base.residual
+
+
+def gain_of(row: Tried, base: Tried) -> float:
+    """Return how many times less a trial leaves than no mistake does; infinite for nothing."""
+    if row.residual == 0:
+        return math.inf if base.residual else 1.0
+    return base.residual / row.residual
+
+
+#: A residual up to this is as small as another implementation of 8 bits leaves.
+CLOSE = 4.0
+
+
+def confidence(row: Tried, base: Tried, ties: int) -> float:
+    """Return how sure one can be: the share explained, how close it comes, over the ties.
+
+    ``(1 - residual / residual of no mistake) * min(1, sqrt(CLOSE / residual)) / ties``
+    """
+    explained = 1 - min(1.0, row.residual / base.residual) if base.residual else 0.0
+    close = min(1.0, math.sqrt(CLOSE / row.residual)) if row.residual > CLOSE else 1.0
+    return round(explained * close / ties, 3)
+
+
+def explanations(
+    rows: Sequence[Tried],
+    base: Tried,
+    frames: Sequence[Frame],
+    exact: Sequence[Mapping[str, F64]],
+    mended: Sequence[Mapping[str, F64]],
+) -> tuple[Explanation, ...]:
+    """Return accepted trials as explanations.
+
+    Args:
+        rows: As `accepted` gave them.
+        base: No mistake.
+        frames: That were looked at.
+        exact: What the float network gives, a mapping a frame.
+        mended: What our own executable (or float network) gives for the input as it should be.
+    """
+    return tuple(
+        Explanation(
+            mistakes=_with_fits(row),
+            confidence=confidence(row, base, len(rows)),
+            evidence=_evidence(row, base),
+            effects=_effects(row, base, exact, mended),
+        )
+        for row in rows
+    )
+
+
+def _evidence(row: Tried, base: Tried) -> tuple[str, ...]:
+    count = len(row.residuals)
+    gain = gain_of(row, base)
+    told = [
+        f"making this mistake in our {row.instrument} network reproduces what the device gave: "
+        f"{row.residual:.3g} times the ordinary noise of 8 bits is left, against "
+        f"{base.residual:.3g} without it ({gain:.3g} times less), in {_frames(count)}"
+    ]
+    for lefts in row.lefts[:1]:
+        for name, left in lefts.items():
+            if left.reading.fit == "affine":
+                told.append(f"output {name!r} is {left.factor:.6g} * expected + {left.offset:.6g}")
+            elif left.reading.fit == "boxes":
+                told.append(f"boxes of {name!r} are {left.factor:.6g} times the expected ones")
+    return tuple(told)
+
+
+def _frames(count: int) -> str:
+    return "one frame" if count == 1 else f"each of {count} frames"
+
+
+def _with_fits(row: Tried) -> tuple[Mistake, ...]:
+    """Return the mistakes; a fitted scale that is the output's own squared means: done twice."""
+    renamed = []
+    for mistake in row.mistakes:
+        lefts = [
+            left
+            for frame in row.lefts
+            for left in frame.values()
+            if left.reading.mistake == mistake and left.reading.fit == "affine"
+        ]
+        if lefts and mistake.cause == "output.wrong_qparams" and _is_twice(lefts[0]):
+            mistake = replace(
+                mistake,
+                cause="output.dequantized_twice",
+                what=f"dequantised twice: by {lefts[0].factor:.6g} once too often",
+            )
+        renamed.append(mistake)
+    return tuple(renamed)
+
+
+def _is_twice(left: Left) -> bool:
+    """Whether the step of the device's values is the square of the fitted factor."""
+    steps = np.diff(np.unique(left.reading.values))
+    steps = steps[steps > 0]
+    if not steps.size:
+        return False
+    return bool(abs(float(np.median(steps)) / left.factor**2 - 1) < 0.2) or _step_fits(left, steps)
+
+
+def _step_fits(left: Left, steps: F64) -> bool:
+    least = float(steps.min())
+    return least > 0 and abs(least / left.factor**2 - 1) < 0.1
+
+
+def _effects(
+    row: Tried,
+    base: Tried,
+    exact: Sequence[Mapping[str, F64]],
+    mended: Sequence[Mapping[str, F64]],
+) -> tuple[Effect, ...]:
+    """Return, by output, how far from right the device is, and what is left after the mend.
+
+    An output mistake is undone on what the device gave; an input mistake is mended by giving our
+    own executable the right input.
+    """
+    found = []
+    for name in exact[0]:
+        before = [
+            (truth[name], lefts[name].values)
+            for truth, lefts in zip(exact, base.lefts, strict=True)
+            if name in lefts
+        ]
+        after = [
+            (truth[name], given[name] if row.input is not None else lefts[name].values)
+            for truth, given, lefts in zip(exact, mended, row.lefts, strict=True)
+            if name in lefts or row.input is not None
+        ]
+        found.append(Effect(name, *_figures(before, after)))
+    return tuple(found)
+
+
+def _figures(
+    before: Sequence[tuple[F64, F64]], after: Sequence[tuple[F64, F64]]
+) -> tuple[float, float, float, float]:
+    return _sqnr(before), _sqnr(after), _worst(before), _worst(after)
+
+
+def _sqnr(pairs: Sequence[tuple[F64, F64]]) -> float:
+    if not pairs:
+        return -math.inf
+    signal = sum(float(np.square(truth).sum()) for truth, _ in pairs)
+    noise = sum(float(np.square(truth - seen).sum()) for truth, seen in pairs)
+    if noise == 0:
+        return math.inf
+    return 10 * math.log10(signal / noise) if signal else -math.inf
+
+
+def _worst(pairs: Sequence[tuple[F64, F64]]) -> float:
+    return max((float(np.abs(truth - seen).max()) for truth, seen in pairs), default=math.inf)
+
+
+def trials(searched: Searched) -> tuple[Trial, ...]:
+    """Return every trial as a plain fact, best first."""
+    base = searched.baseline
+    return tuple(
+        Trial(
+            label=" and ".join(mistake.what for mistake in row.mistakes),
+            causes=tuple(mistake.cause for mistake in row.mistakes),
+            residual=row.residual,
+            gain=gain_of(row, base),
+        )
+        for row in searched.tried
+    )
+
+
+def runners_up(searched: Searched, best: Sequence[Tried], most: int = 5) -> tuple[Explanation, ...]:
+    """Return the next best explanations, for the reader: never as an answer."""
+    taken = {row.causes for row in best}
+    base = searched.baseline
+    found: list[Explanation] = []
+    for row in searched.tried:
+        if row.causes in taken or gain_of(row, base) < 1.5:
+            continue
+        taken.add(row.causes)
+        told = f"{row.residual:.3g} times the ordinary noise is left, {base.residual:.3g} without"
+        found.append(Explanation(row.mistakes, 0.0, (told,), best=False))
+        if len(found) == most:
+            break
+    return tuple(found)
+
+
+__all__ = ["CRITERION", "Criterion", "Instrument", "accepted", "explanations", "runners_up"]

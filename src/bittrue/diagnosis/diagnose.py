@@ -1,0 +1,310 @@
+"""Why do the outputs differ? Contract, experiment, ladder: from what was given to an answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bittrue.contract.causes import BY_ID
+from bittrue.contract.finding import Finding
+from bittrue.diagnosis.decide import accepted, explanations, runners_up, trials
+from bittrue.diagnosis.facts import Diagnosis, Explanation, Mistake, NotTried, Trial
+from bittrue.diagnosis.given import Given, open_scene
+from bittrue.diagnosis.hypotheses import Hypothesis, hypotheses
+from bittrue.diagnosis.instruments import Instruments, instruments
+from bittrue.diagnosis.leftover import left_unexplained
+from bittrue.diagnosis.pictures import unrepresentative
+from bittrue.diagnosis.repeats import nondeterministic, stale
+from bittrue.diagnosis.scene import Scene
+from bittrue.diagnosis.search import Experiment, Searched, pair_names, search
+from bittrue.diagnosis.sent import Looked, look_at_sent
+from bittrue.errors import FormatError, UsageError
+
+F64 = NDArray[np.float64]
+Seen = Callable[[str, int, int], None]
+BUDGET = 30.0
+
+
+@dataclass(slots=True)
+class Clock:
+    """Seconds by step."""
+
+    steps: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Add the time of a block to a step."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.steps[name] = self.steps.get(name, 0.0) + time.perf_counter() - start
+
+
+def _silent(label: str, index: int, count: int) -> None:
+    """Show no progress."""
+
+
+def diagnose(given: Given, *, budget: float = BUDGET, seen: Seen = _silent) -> Diagnosis:
+    """Return why a device's outputs are not what they should be.
+
+    Args:
+        given: Whatever there is: model, pictures, arrays, contract, what the device gave.
+        budget: Seconds for experiments; what there is no time for is listed.
+        seen: Called with a label, an index and a count, for progress.
+
+    Raises:
+        DataError: if a file cannot be read, or frames do not match.
+        FormatError: if a file other than the model is damaged.
+        UsageError: if too little was given to say anything.
+    """
+    clock = Clock()
+    try:
+        with clock.step("open"):
+            scene = open_scene(given)
+    except FormatError as why:
+        if not given.model or why.path not in ("", given.model):
+            raise
+        return _damaged(given, why, clock)
+    found = _Answer(given, scene, clock, seen, budget).diagnosis()
+    return replace(found, given=given.roles(), seconds=clock.steps)
+
+
+def _damaged(given: Given, why: FormatError, clock: Clock) -> Diagnosis:
+    mistake = Mistake(
+        "runtime.damaged_file",
+        why.message,
+        f"file {given.model!r}",
+        (why.hint or "copy or write the file again, and compare its size and sha256",),
+        "contract",
+    )
+    told = Explanation((mistake,), 1.0, (str(why).splitlines()[0],), proved=False)
+    return Diagnosis(
+        verdict=f"The model file is damaged: {why.message}.",
+        explanations=(told,),
+        not_tried=(NotTried("none", "nothing can be run before the file is whole"),),
+        given=given.roles(),
+        seconds=clock.steps,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """One diagnosis while it is made."""
+
+    given: Given
+    scene: Scene
+    clock: Clock
+    seen: Seen
+    budget: float
+
+    def diagnosis(self) -> Diagnosis:
+        """Return the answer of the first step that has one."""
+        with self.clock.step("contract"):
+            rows = hypotheses(self.scene)
+            looked = look_at_sent(self.scene, rows)
+            twice = nondeterministic(self.scene.frames)
+        if not any(frame.device for frame in self.scene.frames):
+            return self._of_contract(looked)
+        if not self._has_reference():
+            raise UsageError(
+                "what the device gave can be compared with nothing",
+                hint="give the model and the input (--picture or --input), or --reference",
+            )
+        with self.clock.step("networks"):
+            made = instruments(self.scene)
+        if twice is not None:
+            return self._told((twice,), looked)
+        return self._of_experiments(rows, looked, made)
+
+    def _has_reference(self) -> bool:
+        frames = self.scene.frames
+        run = self.scene.subject is not None and all(frame.inputs for frame in frames)
+        return run or all(frame.reference for frame in frames)
+
+    # --- contract alone --------------------------------------------------------------------------
+
+    def _of_contract(self, looked: Looked) -> Diagnosis:
+        """Answer from what was sent alone: no device gave anything to compare with."""
+        if looked.matching:
+            return self._told(tuple(_of_array(looked)), looked)
+        errors = tuple(_of_finding(row) for row in looked.findings if row.severity == "error")
+        warnings = tuple(_of_finding(row) for row in looked.findings if row.severity != "error")
+        if errors or warnings:
+            return self._told(errors or warnings, looked)
+        return self._told((_nothing("the buffer fits the contract"),), looked)
+
+    # --- experiments -----------------------------------------------------------------------------
+
+    def _of_experiments(
+        self, rows: Sequence[Hypothesis], looked: Looked, made: Instruments
+    ) -> Diagnosis:
+        frames = self.scene.frames
+        exact = made.exact(frames)
+        names = self._names(exact[0])
+        late = stale(frames, exact, made.noise, names)
+        experiment = Experiment(self.scene, made.noise, made.rows, names)
+        with self.clock.step("experiments"):
+            chosen = self._chosen(rows, looked)
+            searched = search(experiment, chosen, budget=self.budget, seen=self.seen)
+        best = accepted(searched)
+        answers = explanations(best, searched.baseline, frames, exact, made.mended(frames))
+        if late is not None and (not best or best[0].residual > searched.baseline.residual / 8):
+            answers, best = (late,), []
+        contract = self._by_contract(looked, answers, searched)
+        if contract:
+            answers, best = contract, []
+        if not answers:
+            with self.clock.step("statistics"):
+                answers = left_unexplained(self.scene, searched.baseline, made, names)
+        return self._told(
+            answers,
+            looked,
+            others=runners_up(searched, best),
+            tried=trials(searched),
+            not_tried=(*self._not_tried(looked), *searched.not_tried),
+            residual=searched.baseline.residual,
+            noise=made.told,
+        )
+
+    def _names(self, exact: Mapping[str, F64]) -> dict[str, str]:
+        device = self.scene.frames[0].device
+        paired = pair_names(
+            {name: row.shape for name, row in exact.items()},
+            [(name, row.size) for name, row in device.items()],
+        )
+        by_hand = dict(self.given.names or {})
+        strange = [name for name in by_hand if name not in paired]
+        strange += [name for name in by_hand.values() if name not in device]
+        if strange:
+            raise UsageError(
+                f"{strange[0]!r} is no output: the network has {', '.join(paired)}, the device "
+                f"gave {', '.join(device)}",
+                hint="write --map NETWORK=DEVICE with these names",
+            )
+        return {**paired, **by_hand}
+
+    def _chosen(self, rows: Sequence[Hypothesis], looked: Looked) -> Sequence[Hypothesis]:
+        """Return the input mistakes worth trying: what was sent says which they can be."""
+        if looked.right is None:
+            return rows
+        return looked.matching
+
+    def _by_contract(
+        self, looked: Looked, answers: Sequence[Explanation], searched: Searched
+    ) -> tuple[Explanation, ...]:
+        """Return what the sent buffer itself shows, where no experiment says more."""
+        errors = [row for row in looked.findings if row.severity == "error"]
+        if errors and not any("input" in c for row in answers for c in row.causes):
+            return tuple(_of_finding(row) for row in errors)
+        return ()
+
+    def _not_tried(self, looked: Looked) -> tuple[NotTried, ...]:
+        if self.scene.preprocess is None:
+            return (NotTried("input.channel_order", "the network takes no picture that is known"),)
+        if looked.right:
+            return (NotTried("input.channel_order", "what was sent is what was meant"),)
+        return ()
+
+    # --- the end ---------------------------------------------------------------------------------
+
+    def _told(
+        self,
+        answers: tuple[Explanation, ...],
+        looked: Looked,
+        *,
+        others: tuple[Explanation, ...] = (),
+        tried: tuple[Trial, ...] = (),
+        not_tried: tuple[NotTried, ...] = (),
+        residual: float | None = None,
+        noise: str = "",
+    ) -> Diagnosis:
+        found = Diagnosis(
+            verdict="",
+            explanations=(*answers, *others),
+            findings=_worth_showing(looked.findings, answers),
+            trials=tried,
+            not_tried=not_tried,
+            residual=residual,
+            noise=noise,
+        )
+        found = self._unrepresentative(found)
+        return replace(found, verdict=verdict_of(found))
+
+    def _unrepresentative(self, found: Diagnosis) -> Diagnosis:
+        """Where nothing seems wrong, or nothing can be told: was it tested on a real picture?"""
+        reasons = [
+            reason
+            for frame in self.scene.frames
+            if frame.pixels is not None and (reason := unrepresentative(frame.pixels))
+        ]
+        named = {cause for row in found.best for cause in row.causes}
+        proved = any(row.proved for row in found.best) and not found.healthy
+        if len(reasons) < len(self.scene.frames) or not reasons or (proved and named):
+            return found
+        mistake = Mistake(
+            "test.unrepresentative",
+            reasons[0],
+            mend=("compare on photographs like those that the network was trained for",),
+            decided_by="statistics",
+        )
+        told = Explanation((mistake,), 0.9, (reasons[0],), proved=False)
+        return replace(found, explanations=(told, *(replace(r, best=False) for r in found.best)))
+
+
+def _of_array(looked: Looked) -> Iterator[Explanation]:
+    """Explain by the mistakes that make just the array that was sent."""
+    distinct = {row.mistake.cause: row for row in reversed(looked.matching)}
+    for row in distinct.values():
+        told = (
+            f"this mistake makes the array that was sent; what was meant is "
+            f"{looked.distance:.3g} of its own spread away"
+        )
+        mistake = replace(row.mistake, decided_by="contract")
+        yield Explanation((mistake,), round(1 / len(distinct), 3), (told,), proved=False)
+
+
+def _of_finding(row: Finding) -> Explanation:
+    mistake = Mistake(
+        row.cause, row.message, f"input {row.input!r}", (row.mend,), decided_by="contract"
+    )
+    sure = 0.95 if row.severity == "error" else 0.6
+    return Explanation((mistake,), sure, (row.message, *row.other_causes), proved=False)
+
+
+def _nothing(reason: str) -> Explanation:
+    return Explanation((Mistake("none", reason, decided_by="contract"),), 0.9, (reason,))
+
+
+def _worth_showing(
+    findings: tuple[Finding, ...], answers: tuple[Explanation, ...]
+) -> tuple[Finding, ...]:
+    """Return the findings that no answer repeats."""
+    told = {(mistake.cause, mistake.what) for row in answers for mistake in row.mistakes}
+    return tuple(row for row in findings if (row.cause, row.message) not in told)
+
+
+def verdict_of(found: Diagnosis) -> str:
+    """Return the answer in one sentence."""
+    best = found.best
+    if not best:
+        return "Nothing that was tried explains the difference."
+    first = best[0]
+    if found.healthy:
+        return f"Nothing is wrong: {first.mistakes[0].what}."
+    parts = [_clause(mistake) for mistake in first.mistakes]
+    sentence = ", and ".join(parts)
+    if len(best) > 1:
+        others = "; ".join(" and ".join(BY_ID[c].meaning for c in row.causes) for row in best[1:])
+        return f"{sentence}; what fits equally well: {others}."
+    return f"{sentence}."
+
+
+def _clause(mistake: Mistake) -> str:
+    place = f"{mistake.where}: " if mistake.where else ""
+    return f"{place}{mistake.what} ({mistake.cause})"

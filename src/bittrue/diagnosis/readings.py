@@ -1,0 +1,370 @@
+"""Readings of what a device gave: the plain one, and each after one output mistake is undone.
+
+A reading brings a device's array to the shape and domain of the network's output, so that it can be
+compared with any prediction. Where a mistake cannot be undone (a softmax twice, scores below a
+threshold) it is made on the prediction instead: `forward`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bittrue.contract.tensor import TensorContract
+from bittrue.diagnosis.boxes import box_axis, box_readings
+from bittrue.diagnosis.facts import Mistake
+
+F64 = NDArray[np.float64]
+Forward = Callable[[F64], F64]
+Fit = Literal["", "affine", "boxes"]
+#: A device's array is taken for codes if it holds whole numbers only, and at most so many.
+CODES = 256
+#: Outputs whose orders are all tried; of more, only pairs are exchanged.
+ORDERS = 4
+_MEND_ORDER = "d = outputs[{name!r}]  # by name, never by position"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One output as it may be read.
+
+    Args:
+        output: Name of the network's output.
+        mistake: What was undone; None where nothing was.
+        values: float64 in the output's shape.
+        forward: What is made of the prediction before it is compared; None for nothing.
+        fit: What is fitted to the prediction first: "" nothing, "affine" a scale and an offset,
+            "boxes" a scale for the x and one for the y of boxes.
+    """
+
+    output: str
+    mistake: Mistake | None
+    values: F64
+    forward: Forward | None = None
+    fit: Fit = ""
+
+
+def readings(
+    output: str,
+    shape: tuple[int, ...],
+    device: Mapping[str, np.ndarray],
+    own: str,
+    reference: F64,
+    contracts: Mapping[str, TensorContract],
+) -> tuple[Reading, ...]:
+    """Return every reading of one output; the plain one first, where the shape allows it.
+
+    Args:
+        output: Its name.
+        shape: Its shape.
+        device: What the device gave, by the device's names.
+        own: The device's name for this output.
+        reference: What the output should be, for what only statistics tell.
+        contracts: Of the deployed outputs, by name.
+    """
+    found: list[Reading] = []
+    if own in device:
+        found += _of_array(output, shape, device[own], reference, contracts)
+    for name, array in device.items():
+        if name != own and array.size == reference.size:
+            told = Mistake(
+                "output.order",
+                f"{name!r} was taken for {output!r}",
+                f"output {output!r}",
+                (_MEND_ORDER.format(name=name),),
+                "contract",
+            )
+            found += [
+                Reading(output, told, values)
+                for mistake, values in _placed(output, shape, array)
+                if mistake is None
+            ]
+    return tuple(found)
+
+
+def _of_array(
+    output: str,
+    shape: tuple[int, ...],
+    array: np.ndarray,
+    reference: F64,
+    contracts: Mapping[str, TensorContract],
+) -> Iterator[Reading]:
+    for mistake, values in _placed(output, shape, array):
+        yield Reading(output, mistake, values)
+        if mistake is not None:
+            continue
+        yield from _scaled(output, array, values, contracts)
+        yield from _activated(output, values, reference)
+        yield from _cut(output, values, reference)
+        for boxed in box_readings(values, shape):
+            told = Mistake(
+                "output.box_format", boxed.what, f"output {output!r}", (boxed.mend,), "contract"
+            )
+            yield Reading(output, told, boxed.values)
+        if box_axis(shape) is not None:
+            told = Mistake(
+                "output.box_format",
+                "coordinates in another unit",
+                f"output {output!r}",
+                ("boxes = boxes * unit  # the size in pixels that the network was trained with",),
+                "contract",
+            )
+            yield Reading(output, told, values, fit="boxes")
+
+
+# --- the same numbers in other places ------------------------------------------------------------
+
+
+def _placed(
+    output: str, shape: tuple[int, ...], array: np.ndarray
+) -> Iterator[tuple[Mistake | None, F64]]:
+    """Yield the array in the output's shape: as it is, transposed, reread, or without padding."""
+    wide = np.asarray(array, np.float64)
+    where = f"output {output!r}"
+    if _bare(wide.shape) == _bare(shape) or (wide.ndim == 1 and wide.size == np.prod(shape)):
+        yield None, wide.reshape(shape)
+    if wide.size == np.prod(shape):
+        yield from _permuted(where, shape, wide)
+    else:
+        yield from _unpadded(where, shape, wide)
+
+
+def _bare(shape: Sequence[int]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)
+
+
+def _permuted(where: str, shape: tuple[int, ...], wide: F64) -> Iterator[tuple[Mistake, F64]]:
+    core = _bare(shape)
+    if len(core) < 2 or len(core) > 4:
+        return
+    given = _bare(wide.shape)
+    for order in itertools.permutations(range(len(core))):
+        if order == tuple(range(len(core))):
+            continue
+        # The device's array has the axes of the output in another order ...
+        if given == tuple(core[axis] for axis in order):
+            back = np.argsort(order)
+            moved = wide.reshape(given).transpose(back).reshape(shape)
+            yield _layout(where, f"axes in the order {order}", f"d.transpose{_t(back)}"), moved
+        # ... or had it when its memory was given the output's shape.
+        if given == core:
+            other = tuple(core[axis] for axis in order)
+            back = np.argsort(order)
+            read = wide.reshape(other).transpose(back).reshape(shape)
+            line = f"d.reshape{other}.transpose{_t(back)}"
+            yield _layout(where, f"memory of shape {other} reshaped to {core}", line), read
+
+
+def _t(order: NDArray[np.int64]) -> str:
+    return str(tuple(int(axis) for axis in order))
+
+
+def _layout(where: str, what: str, line: str) -> Mistake:
+    return Mistake("output.layout", what, where, (f"d = np.ascontiguousarray({line})",), "contract")
+
+
+def _unpadded(where: str, shape: tuple[int, ...], wide: F64) -> Iterator[tuple[Mistake, F64]]:
+    """Cut what is too much off the end of one or more axes."""
+    if wide.ndim != len(shape) or wide.size < np.prod(shape):
+        if wide.ndim == 1 and wide.size > np.prod(shape):
+            yield _padding(where, wide.shape, shape, "d.reshape(-1)"), wide[: np.prod(shape)]
+        return
+    for order in itertools.permutations(range(wide.ndim)):
+        turned = wide.transpose(order)
+        if all(have >= want for have, want in zip(turned.shape, shape, strict=True)):
+            cut = turned[tuple(slice(size) for size in shape)]
+            line = "d" if order == tuple(range(wide.ndim)) else f"d.transpose{order}"
+            yield _padding(where, wide.shape, shape, line), cut
+            return
+
+
+def _padding(where: str, have: Sequence[int], want: Sequence[int], line: str) -> Mistake:
+    cut = ", ".join(f":{size}" for size in want)
+    return Mistake(
+        "output.padding",
+        f"{list(have)} where {list(want)} is the output: alignment padding",
+        where,
+        (f"d = {line}[{cut}]",),
+        "contract",
+    )
+
+
+# --- other units ---------------------------------------------------------------------------------
+
+
+def is_codes(array: np.ndarray) -> bool:
+    """Whether an array holds what only codes look like: some whole numbers, more than 0 and 1."""
+    if array.size < 2 or not np.isfinite(array).all():
+        return False
+    least, greatest = float(array.min()), float(array.max())
+    if least < -32768 or greatest > 65535 or greatest - least < 2:
+        return False
+    return bool((array == np.rint(array)).all())
+
+
+def _scaled(
+    output: str, array: np.ndarray, values: F64, contracts: Mapping[str, TensorContract]
+) -> Iterator[Reading]:
+    """Undo what scales and zero points can do wrong; known ones first, then fitted ones."""
+    where = f"output {output!r}"
+    row = contracts.get(output)
+    codes = is_codes(array)
+    if row is not None and row.scale is not None:
+        scale, zero = row.scale, row.zero_point
+        line = f"(d.astype(np.float32) - {zero}) * np.float32({scale:.9g})"
+        if codes:
+            told = Mistake(
+                "output.not_dequantized", "codes taken for values", where, (f"d = {line}",)
+            )
+            yield Reading(output, told, (values - zero) * scale)
+        else:
+            told = Mistake(
+                "output.dequantized_twice",
+                "values taken for codes, and dequantised again",
+                where,
+                (f"d = {line}  # once, on the codes as the device gives them",),
+            )
+            yield Reading(output, told, values / scale + zero)
+            yield from _others(output, values, row, contracts)
+    if codes:
+        told = Mistake(
+            "output.not_dequantized",
+            "codes taken for values",
+            where,
+            ("d = (d.astype(np.float32) - zero_point) * scale  # of this output, from the device",),
+        )
+        yield Reading(output, told, values, fit="affine")
+    else:
+        told = Mistake(
+            "output.wrong_qparams",
+            "dequantised with another scale or zero point",
+            where,
+            ("d = (codes - zero_point) * scale  # with this output's own scale and zero point",),
+        )
+        yield Reading(output, told, values, fit="affine")
+
+
+def _others(
+    output: str, values: F64, row: TensorContract, contracts: Mapping[str, TensorContract]
+) -> Iterator[Reading]:
+    """Dequantised with another output's scale and zero point."""
+    scale, zero = float(row.scale or 1.0), row.zero_point
+    for name, other in contracts.items():
+        if name == output or other.scale is None:
+            continue
+        if (other.scale, other.zero_point) == (row.scale, row.zero_point):
+            continue
+        told = Mistake(
+            "output.wrong_qparams",
+            f"dequantised with the scale {other.scale:.6g} and zero point {other.zero_point} of "
+            f"{name!r}",
+            f"output {output!r}",
+            (f"d = (codes.astype(np.float32) - {zero}) * np.float32({scale:.9g})",),
+        )
+        codes = values / other.scale + other.zero_point
+        yield Reading(output, told, (codes - zero) * scale)
+
+
+# --- activations ---------------------------------------------------------------------------------
+
+
+def sigmoid(x: F64) -> F64:
+    """Return 1 / (1 + exp(-x)) without overflow."""
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * x)))
+
+
+def softmax(x: F64, axis: int) -> F64:
+    """Return exp(x) over its sum along an axis."""
+    raised = np.exp(x - x.max(axis=axis, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=axis, keepdims=True))
+
+
+def class_axis(shape: Sequence[int]) -> int:
+    """Return the axis that a softmax most likely runs along."""
+    return 1 if len(shape) in (2, 4) else len(shape) - 1
+
+
+def _is_share(x: F64) -> bool:
+    return bool(x.size) and float(x.min()) >= -0.02 and float(x.max()) <= 1.02
+
+
+def _activated(output: str, values: F64, reference: F64) -> Iterator[Reading]:
+    """A sigmoid or softmax on one side only, or twice."""
+    where, axis = f"output {output!r}", class_axis(values.shape)
+    ours = _is_share(reference)
+    functions: tuple[tuple[str, Forward], ...] = (
+        ("sigmoid", sigmoid),
+        ("softmax", lambda x: softmax(x, axis)),
+    )
+    for name, function in functions:
+        if ours:
+            left_out = Mistake(
+                "output.activation_missing",
+                f"the device gives what comes before the {name}",
+                where,
+                (f"d = {name}(d)",),
+            )
+            yield Reading(output, left_out, function(values))
+            twice = Mistake(
+                "output.activation_twice",
+                f"the {name} is in the network, and was applied again",
+                where,
+                (f"leave out the {name} after the network: it is inside",),
+            )
+            yield Reading(output, twice, values, forward=function)
+        else:
+            inside = Mistake(
+                "output.activation_missing",
+                f"the device applies a {name} that the reference leaves out",
+                where,
+                (f"reference = {name}(reference)",),
+            )
+            yield Reading(output, inside, values, forward=function)
+
+
+# --- cut off -------------------------------------------------------------------------------------
+
+
+def _cut(output: str, values: F64, reference: F64) -> Iterator[Reading]:
+    """Scores that are 0 wherever they would be below one round value."""
+    level = threshold_of(values, reference)
+    if level is None:
+        return
+    told = Mistake(
+        "output.threshold",
+        f"scores below {level:g} are missing",
+        f"output {output!r}",
+        (f"compile with a score threshold below {level:g}, or compare with the same one",),
+        "contract",
+    )
+    yield Reading(output, told, values, forward=lambda x: np.where((x > 0) & (x < level), 0.0, x))
+
+
+def threshold_of(values: F64, reference: F64) -> float | None:
+    """Return the frozen threshold that a device's scores show; None where they show none.
+
+    The least score above 0 lies at a round value, and the reference has many scores below it.
+    """
+    positive = values[values > 0]
+    if positive.size < 2 or float((values == 0).mean()) < 0.1 or not (values >= 0).all():
+        return None
+    least = float(positive.min())
+    level = _round_below(least)
+    if level is None:
+        return None
+    below = (reference > 0.2 * level) & (reference < 0.9 * level)
+    if int(below.sum()) < 3:
+        return None
+    return level if float((values[below] == 0).mean()) > 0.9 else None
+
+
+def _round_below(least: float) -> float | None:
+    """Return the greatest customary threshold that a least score is just above."""
+    steps = (0.01, 0.02, 0.025, *(round(0.05 * index, 2) for index in range(1, 19)))
+    fitting = [level for level in steps if 0.97 * level <= least <= 1.35 * level + 0.02]
+    return max(fitting, key=lambda level: -abs(least - level)) if fitting else None

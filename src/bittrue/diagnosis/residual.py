@@ -1,0 +1,114 @@
+"""What a prediction leaves unexplained of what a device gave, in units of the ordinary noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bittrue.diagnosis.boxes import box_axis
+from bittrue.diagnosis.noise import Noise
+from bittrue.diagnosis.readings import Reading
+
+F64 = NDArray[np.float64]
+#: A fitted scale this near to 1, with no offset, is no mistake.
+UNIT = 0.1
+#: Squares of single elements are cut off here, in units of noise: a few elements must not decide.
+MOST = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What is left of one output of one frame under one reading.
+
+    Args:
+        reading: Which.
+        residual: Mean square of what is left over the noise's.
+        values: The device's output as read, after a fit.
+        factor: The fitted scale; 1 where nothing was fitted.
+        offset: The fitted offset.
+    """
+
+    reading: Reading
+    residual: float
+    values: F64
+    factor: float = 1.0
+    offset: float = 0.0
+
+
+def left_over(reading: Reading, predicted: F64, noise: Noise, coded: F64 | None) -> Left | None:
+    """Return what a prediction leaves; None where the reading makes no sense of it.
+
+    Args:
+        reading: Of the device's output.
+        predicted: The same output as our own pipeline gives it.
+        noise: Of this output.
+        coded: What our integer network gives for the same; carries the noise through `forward`.
+    """
+    if not np.isfinite(reading.values).all():
+        return None
+    if reading.fit == "affine":
+        return _affine(reading, predicted, noise)
+    if reading.fit == "boxes":
+        return _boxes(reading, predicted, noise)
+    expected, power = predicted, noise.power
+    if reading.forward is not None:
+        expected = reading.forward(predicted)
+        power = _carried(reading, predicted, noise, coded)
+    return Left(reading, mean_square(reading.values - expected, power), reading.values)
+
+
+def mean_square(gap: F64, power: F64) -> float:
+    """Return the mean of squares in units of noise, each cut off at MOST."""
+    return float(np.minimum(np.square(gap) / power, MOST).mean())
+
+
+def _carried(reading: Reading, predicted: F64, noise: Noise, coded: F64 | None) -> F64:
+    """Return the noise after `forward`: by running the integer network's output through it."""
+    function = reading.forward
+    if function is None:
+        return noise.power
+    moved = function(predicted)
+    other = coded if coded is not None else predicted + np.sqrt(noise.power)
+    power = float(np.square(function(other) - moved).mean())
+    return np.array(max(power, 1e-6 * float(np.square(moved).mean()), 1e-30))
+
+
+def _affine(reading: Reading, predicted: F64, noise: Noise) -> Left | None:
+    p, d = predicted.reshape(-1), reading.values.reshape(-1)
+    if p.size < 8:
+        return None
+    centred = p - p.mean()
+    spread = float(centred @ centred)
+    if spread <= 0:
+        return None
+    factor = float(centred @ (d - d.mean())) / spread
+    offset = float(d.mean() - factor * p.mean())
+    near = abs(factor - 1) < UNIT and abs(offset) < UNIT * float(np.sqrt(spread / p.size))
+    if factor <= 0 or near:
+        return None
+    values = (reading.values - offset) / factor
+    left = mean_square(values - predicted, noise.power)
+    return Left(reading, left, values, factor, offset)
+
+
+def _boxes(reading: Reading, predicted: F64, noise: Noise) -> Left | None:
+    """Fit one factor for x and width, one for y and height, through 0."""
+    axis = box_axis(predicted.shape)
+    if axis is None:
+        return None
+    p, d = np.moveaxis(predicted, axis, 0), np.moveaxis(reading.values, axis, 0).copy()
+    factors = []
+    for rows in ([0, 2], [1, 3]):
+        power = float(np.square(p[rows]).sum())
+        factor = float((p[rows] * d[rows]).sum()) / power if power > 0 else 0.0
+        if factor <= 0:
+            return None
+        factors.append(factor)
+        d[rows] /= factor
+    if all(abs(factor - 1) < UNIT for factor in factors):
+        return None
+    values = np.moveaxis(d, 0, axis)
+    left = mean_square(values - predicted, noise.power)
+    return Left(reading, left, values, factors[0], 0.0)

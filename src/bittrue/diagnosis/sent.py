@@ -1,0 +1,141 @@
+"""What was sent to the device: its bytes, and which mistake makes exactly such an array."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bittrue.contract.buffers import check_buffers
+from bittrue.contract.finding import Finding
+from bittrue.contract.tensor import Contract, TensorContract
+from bittrue.diagnosis.door import F32, Door
+from bittrue.diagnosis.given import deployed_input
+from bittrue.diagnosis.hypotheses import Hypothesis
+from bittrue.diagnosis.input_values import coded
+from bittrue.diagnosis.predict import values_of_intended
+from bittrue.diagnosis.scene import Frame, Scene
+from bittrue.stages import contract_of_stage
+
+F64 = NDArray[np.float64]
+#: Root mean square of a difference over the spread of the intended values: below this, the same.
+SAME = 2e-3
+#: Two mistakes whose distances to what was sent differ by less than this make the same array.
+ALIKE = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What the sent arrays show.
+
+    Args:
+        findings: Of the check against the contract.
+        right: Whether what was sent is what was meant; None where that cannot be said.
+        door: The door that the array fits.
+        matching: Mistakes that make just this array, in the order in which to try them.
+        distance: How far what was sent is from what was meant, over the spread of the latter.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    right: bool | None = None
+    door: Door | None = None
+    matching: tuple[Hypothesis, ...] = ()
+    distance: float = 0.0
+
+
+def look_at_sent(scene: Scene, rows: Sequence[Hypothesis]) -> Looked:
+    """Return what the sent arrays show; nothing runs."""
+    sent = [frame for frame in scene.frames if frame.sent is not None]
+    if not sent:
+        return Looked()
+    findings = _findings(scene, sent[0])
+    door = _door(scene, sent[0])
+    if door is None:
+        return Looked(findings)
+    held = [door.read(frame.sent) for frame in sent if frame.sent is not None]
+    meant = [values_of_intended(frame, scene, door) for frame in sent]
+    if any(row is None for row in (*held, *meant)):
+        return Looked(findings, door=door)
+    pairs = [
+        (one, coded(door, other))
+        for one, other in zip(held, meant, strict=True)
+        if one is not None and other is not None
+    ]
+    distance = max(_distance(one, other) for one, other in pairs)
+    step = _step(door, pairs)
+    if distance <= max(SAME, step):
+        return Looked(findings, True, door, (), distance)
+    return Looked(findings, False, door, _matching(rows, sent, pairs), distance)
+
+
+def _step(door: Door, pairs: Sequence[tuple[F32, F32]]) -> float:
+    """A code that is rounded the other way is no mistake: some thousandth of a step on average."""
+    spread = max(float(other.std()) for _, other in pairs)
+    if door.kind != "codes" or not spread:
+        return 0.0
+    return 0.05 * door.scale / spread
+
+
+def _distance(one: F32, other: F32) -> float:
+    wide, meant = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    spread = float(meant.std()) or 1.0
+    return float(np.sqrt(np.square(wide - meant).mean())) / spread
+
+
+def _matching(
+    rows: Sequence[Hypothesis], frames: Sequence[Frame], pairs: Sequence[tuple[F32, F32]]
+) -> tuple[Hypothesis, ...]:
+    found: list[tuple[float, Hypothesis]] = []
+    for row in rows:
+        gaps = []
+        for frame, (held, meant) in zip(frames, pairs, strict=True):
+            made = row.values(frame)
+            if made is None:
+                break
+            spread = float(meant.std()) or 1.0
+            gap = np.asarray(made, np.float64) - held
+            gaps.append(float(np.sqrt(np.square(gap).mean())) / spread)
+        else:
+            found.append((max(gaps), row))
+    found.sort(key=lambda item: item[0])
+    own = max(_distance(*pair) for pair in pairs)
+    limit = max(2 * SAME, 0.02 * own)
+    return tuple(row for gap, row in found if gap <= limit and gap <= found[0][0] + ALIKE)
+
+
+def _findings(scene: Scene, frame: Frame) -> tuple[Finding, ...]:
+    contract = sent_contract(scene)
+    if contract is None or frame.sent is None:
+        return ()
+    return check_buffers(contract, {contract.inputs[0].name: frame.sent})
+
+
+def sent_contract(scene: Scene) -> Contract | None:
+    """Return what a sent buffer is checked against: the deployed contract, else the model's."""
+    row = deployed_input(scene.contract, scene.target)
+    if row is not None:
+        return Contract((_with_shape(row, scene),), ())
+    if scene.subject is None:
+        return None
+    stage = scene.subject.stages[-1]
+    contract = contract_of_stage(scene.subject, stage)
+    named = [row for row in contract.inputs if row.name == scene.target]
+    return Contract(tuple(named[:1]), ()) if named else None
+
+
+def _with_shape(row: TensorContract, scene: Scene) -> TensorContract:
+    if row.shape or scene.preprocess is None:
+        return row
+    return replace(row, shape=scene.preprocess.raw_shape)
+
+
+def _door(scene: Scene, frame: Frame) -> Door | None:
+    if not scene.doors:
+        return None
+    if len(scene.doors) == 1 or frame.sent is None:
+        return scene.doors[0]
+    whole = frame.sent.dtype.kind in "iub"
+    kinds = ("pixels",) if whole else ("values",)
+    return next((door for door in scene.doors if door.kind in kinds), scene.doors[0])
