@@ -17,7 +17,7 @@ from bittrue.capture import Capture, Captured
 from bittrue.contract.tensor import HOLDS_VALUES, TensorContract
 from bittrue.errors import UsageError
 from bittrue.parity.align_assign import assign
-from bittrue.parity.align_score import Scores, is_code, sample_places, score
+from bittrue.parity.align_score import Scores, is_code, score
 from bittrue.suggest import did_you_mean
 
 F64 = NDArray[np.float64]
@@ -227,7 +227,7 @@ class _Builder:
         view = self.scores.views[pair]
         found = view.read(item.array)
         wanted = self.reference[name]
-        at = sample_places([wanted])
+        at = self.scores.places[wanted.shape]
         scale = _scaling(wanted.reshape(-1)[at], item, view.places(at), self.contract.get(name))
         if scale is None:
             return Match(name, item.name, confidence, how, view.undone, found)

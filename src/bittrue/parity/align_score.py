@@ -28,6 +28,8 @@ _VALUE = 0.25
 NAME, NEAR_NAME = 2.0, 1.5
 #: What the same place in the order is worth: less than anything seen in values.
 _PLACE = 0.02
+#: A zero point this near a whole number is one; estimates are some 0.01 off.
+_NEAR_WHOLE = 0.1
 #: From as many elements on, a correlation counts in full.
 _ENOUGH = 24
 
@@ -42,6 +44,7 @@ class Scores:
         weight: [N] float64, 0 to 1: how much a correlation of so many elements says.
         named: [N, M] whether the names are equal, or nearly.
         views: By (row, column): the chosen view.
+        places: By shape of the reference: the flat positions that were looked at.
     """
 
     gains: F64
@@ -49,6 +52,7 @@ class Scores:
     weight: F64
     named: NDArray[np.bool_]
     views: Mapping[tuple[int, int], View]
+    places: Mapping[tuple[int, ...], NDArray[np.int64]]
 
 
 def score(reference: Mapping[str, np.ndarray], device: Sequence[Captured]) -> Scores:
@@ -64,9 +68,10 @@ def score(reference: Mapping[str, np.ndarray], device: Sequence[Captured]) -> Sc
     gains = np.full(names.shape, -np.inf)
     unexplained = np.ones(names.shape)
     chosen: dict[tuple[int, int], View] = {}
+    places: dict[tuple[int, ...], NDArray[np.int64]] = {}
     columns_by = _by_shape([item.array for item in device])
     for shape, rows in _by_shape(wanted).items():
-        at = sample_places([wanted[row] for row in rows])
+        at = places[shape] = sample_places([wanted[row] for row in rows])
         mine = _Samples.of(np.stack([_numbers(wanted[row].reshape(-1)[at]) for row in rows]))
         for other, columns in columns_by.items():
             fits = _fitting(shape, other)
@@ -85,7 +90,8 @@ def score(reference: Mapping[str, np.ndarray], device: Sequence[Captured]) -> Sc
                     chosen[rows[i], columns[j]] = view
             gains[box] = best
     weight = np.array([_weight(array.size) for array in wanted])
-    return Scores(gains + names + _places(names.shape), unexplained, weight, names > 0, chosen)
+    near = names + _order(names.shape)
+    return Scores(gains + near, unexplained, weight, names > 0, chosen, places)
 
 
 def sample_places(arrays: Sequence[np.ndarray]) -> NDArray[np.int64]:
@@ -97,14 +103,16 @@ def sample_places(arrays: Sequence[np.ndarray]) -> NDArray[np.int64]:
     if size <= SAMPLE:
         return np.arange(size, dtype=np.int64)
     spread = np.random.default_rng(size).integers(0, size, SAMPLE - EXTREME)
-    each = max(1, EXTREME // len(arrays))
-    peaks = [_peaks(array.reshape(-1), each) for array in arrays[:EXTREME]]
+    each = max(1, EXTREME // (2 * len(arrays)))
+    peaks = [_peaks(array.reshape(-1), each) for array in arrays[: EXTREME // 2]]
     return np.unique(np.concatenate([spread, *peaks]))
 
 
 def _peaks(flat: np.ndarray, count: int) -> NDArray[np.int64]:
-    far = np.abs(flat.astype(np.float32) - np.float32(np.median(flat[:: max(1, flat.size // 999)])))
-    return np.argpartition(np.nan_to_num(far), flat.size - count)[flat.size - count :]
+    """Return the places of the least and greatest element in each of `count` equal parts."""
+    parts = flat[: flat.size // count * count].reshape(count, -1)
+    starts = np.arange(count, dtype=np.int64) * parts.shape[1]
+    return np.concatenate([starts + parts.argmax(axis=1), starts + parts.argmin(axis=1)])
 
 
 def _by_shape(arrays: Sequence[np.ndarray]) -> dict[tuple[int, ...], list[int]]:
@@ -180,8 +188,21 @@ def _gain(mine: _Samples, codes: F64, device: Sequence[Captured]) -> tuple[F64, 
     flat = (mine.deviation[:, None] == 0) & (theirs.deviation == 0)
     left = np.where(flat, np.clip(np.nan_to_num(distance, nan=0.5), 0.1, 1.0), left)
     value = np.nan_to_num(-np.log(np.clip(distance, _FLOOR, 1.0)), nan=0.0)
+    value += np.where(np.isnan(scale), _whole_zero(mine, theirs, covariance), 0.0)
     seen = -np.log(np.maximum(left, _FLOOR)) + _VALUE * value
     return _weight(codes.shape[1]) * seen, left
+
+
+def _whole_zero(mine: _Samples, theirs: _Samples, covariance: F64) -> F64:
+    """Return 0 to 2 for each pair [n, m]: how near the code of the real value 0 is to a whole one.
+
+    Codes without a known scale tell x from x + 3 by nothing else.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope = covariance / mine.deviation[:, None] ** 2
+        zero = theirs.mean - slope * mine.mean[:, None]
+        off = np.abs(zero - np.rint(zero)) / _NEAR_WHOLE
+    return np.asarray(2.0 * np.clip(1.0 - np.nan_to_num(off, nan=1.0), 0.0, 1.0), np.float64)
 
 
 def _distance(mine: _Samples, mean: F64, deviation: F64, covariance: F64) -> F64:
@@ -230,6 +251,6 @@ def _alike(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", re.sub(r":[0-9]+$", "", name.lower())).strip("_")
 
 
-def _places(shape: tuple[int, ...]) -> F64:
+def _order(shape: tuple[int, ...]) -> F64:
     rows, columns = (np.arange(n) / max(n - 1, 1) for n in shape)
     return np.asarray(_PLACE * (1 - np.abs(rows[:, None] - columns)), np.float64)
