@@ -20,6 +20,9 @@ import bittrue
 from bittrue.cli.main import cli, run_command
 from bittrue.compiler.program import PATTERNS
 from bittrue.contract.tensor import COLOURS, LAYOUTS
+from bittrue.inputs import read_input
+from bittrue.parity.attribute import SHARES
+from bittrue.parity.captured import CAPTURE
 from bittrue.passes.history import FATES
 from bittrue.report.changes import RELABELLED
 from tests.unit.networks import pixels, tiny, write_inputs
@@ -51,6 +54,11 @@ LINES: dict[str, tuple[str, int]] = {
     "compare tiny.bta tiny.bta --input x.png --outputs-only": ("compare", 0),
     "compare exp.bta log.bta --input zeros.npy": ("compare", 1),  # each lacks the other's output
     "compare log.bta log.bta@source --input zeros.npy": ("compare", 1),  # no finite value
+    "compare tiny.bta --input x.png --layers": ("ladder", 0),
+    "compare quantized.bta --input x.png --input x.png --layers": ("ladder", 0),
+    "compare tiny.bte --input x.png --capture same.npz": ("ladder", 0),
+    "compare tiny.bta --input x.png --capture same.npz": ("ladder", 0),
+    "compare tiny.bta --input x.png --capture off.npz": ("ladder", 1),  # and a flip
     "check tiny.bte --input x.png": ("check", 0),
     "check tiny.bta@native --input x.png": ("check", 0),
     "check tiny.bte --input float64.npy": ("check", 5),
@@ -76,6 +84,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bittrue.save_archive(tiny("native"), here / "native.bta")
     executable = tiny().executable or b""
     (here / "tiny.bte").write_bytes(executable)
+    bittrue.save_archive(tiny("quantized"), here / "quantized.bta")
+    x = read_input(here / "x.png", tiny().preprocess)
+    gave = bittrue.Session(executable).run(x)["logits"]
+    np.savez(here / "same.npz", logits=gave)
+    np.savez(here / "off.npz", logits=-gave)
     vectors, length = struct.unpack_from("<QQ", executable, 168)  # docs/format.md: VECTORS
     (here / "first.bte").write_bytes(with_other_byte(executable, vectors + 8 + 16))
     (here / "last.bte").write_bytes(with_other_byte(executable, vectors + length - 1))
@@ -219,6 +232,9 @@ def words_of(field: str) -> set[str]:
 def test_the_words_of_the_schemas_are_those_of_the_tables() -> None:
     for name in ("network", "run", "inspect"):
         assert enum(name, "$defs", "stage") == set(tiny().stages)
+    assert enum("ladder", "$defs", "stage") == {*tiny().stages, CAPTURE}
+    shares = SCHEMAS["bittrue.ladder/1"]["$defs"]["layer"]["properties"]["shares"]
+    assert tuple(shares["properties"]) == SHARES
     tensor, recipe = ("$defs", "tensor", "properties"), ("$defs", "preprocess", "properties")
     assert enum("inspect", *tensor, "layout") == set(LAYOUTS)
     assert enum("inspect", *tensor, "colour") == set(COLOURS)

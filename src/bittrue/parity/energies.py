@@ -24,8 +24,8 @@ from bittrue.arith import CODE_MAX, F32, F64, QParams
 
 #: The parts of an error, in the order of the vectors below.
 PARTS = ("inherited", "weights", "bias", "clipping", "rounding", "last")
-#: Elements at once: the dozen arrays of a block then stay in the cache.
-BLOCK = 1 << 15
+#: Elements at once: a block stays in the cache, and is too small for BLAS to wake its threads for.
+BLOCK = 1 << 13
 #: A channel lives if its values spread over more than this share of the tensor's greatest.
 ALIVE = 1e-6
 #: A value is cut off if it is further out than this many steps: less is rounding.

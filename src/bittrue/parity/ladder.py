@@ -136,7 +136,8 @@ def climb(
     outputs = {rung.stage: rung.outputs for rung in rungs}
     matches: tuple[Matched, ...] = ()
     if capture is not None:
-        found = compare_capture(sides[-1].label, outputs, capture, by_hand)
+        contract = sides[-1].runner.contract.outputs
+        found = compare_capture(sides[-1].label, outputs, capture, by_hand, contract)
         rungs.append(Rung(CAPTURE, math.nan, found.outputs))
         outputs[CAPTURE] = found.outputs
         edges.append(found.edge)

@@ -172,11 +172,11 @@ class Survey:
         sums: dict[tuple[str, str], F64] = {}
         for row in (row for ladder in self.ladders for row in ladder.ratios):
             key = (row.stage, row.output)
-            more = np.array([row.error**2, row.predicted**2])
+            more = np.array([row.error**2, row.predicted**2, row.elements])
             sums[key] = sums[key] + more if key in sums else more
         return tuple(
-            Ratio(stage, output, math.sqrt(error), math.sqrt(predicted))
-            for (stage, output), (error, predicted) in sums.items()
+            Ratio(stage, output, math.sqrt(error), math.sqrt(predicted), round(elements))
+            for (stage, output), (error, predicted, elements) in sums.items()
         )
 
 

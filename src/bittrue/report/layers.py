@@ -12,7 +12,7 @@ SHOWN = 20
 #: Parts of an error that the text names.
 MOST = 3
 #: Characters of a name in the text.
-NAME = 40
+NAME = 36
 _FIGURES = ("own dB", "path dB", "cut off", "dead")
 
 

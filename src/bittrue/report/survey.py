@@ -67,7 +67,7 @@ def _matches_text(found: Survey) -> Iterator[str]:
     """Yield which tensor of the first capture is which output."""
     for row in found.ladders[0].matches:
         undone = f", undone: {', '.join(row.undone)}" if row.undone else ""
-        told = f"confidence {row.confidence:.2f}{undone}"
+        told = f"by {row.how}, confidence {row.confidence:.2f}{undone}"
         yield f"output '{row.reference}' is the capture's '{row.device}' ({told})"
 
 
@@ -147,10 +147,10 @@ def verdict(found: Survey) -> str:
             f"on {sample}: {told}, allowed is {edge.bound}{inner}"
         )
     if found.unmeasured:
-        count = len(found.unmeasured)
+        edges, gaps = len(found.edges), len(found.unmeasured)
         return (
-            f"the {len(found.edges)} edges that were measured are within their budgets; "
-            f"{count} {'was' if count == 1 else 'were'} NOT MEASURED"
+            f"{edges} edge{'' if edges == 1 else 's'} measured, within budget; "
+            f"{gaps} NOT MEASURED: nothing is said of {'it' if gaps == 1 else 'them'}"
         )
     return "every edge is within its budget"
 
@@ -234,7 +234,13 @@ def _mean_json(row: Mean) -> dict[str, object]:
 
 def _ratio_json(row: Ratio) -> dict[str, object]:
     figures = {"ratio": row.ratio, "error": row.error, "predicted": row.predicted}
-    return {"stage": row.stage, "output": row.output, **finite(figures), "says": row.says}
+    return {
+        "stage": row.stage,
+        "output": row.output,
+        **finite(figures),
+        "elements": row.elements,
+        "says": row.says,
+    }
 
 
 def _flip_json(row: Flip) -> dict[str, object]:
