@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -51,7 +50,8 @@ def given_of(shop: Workshop, target: Device, x: F32) -> Given:
     names = {name: row.tensor for name, row in target.before.items()}
     tensors = target.tensors(x, tuple(dict.fromkeys((*target.outputs, *names.values()))))
     codes = {name: target.codes[name].encode(tensors[name]) for name in target.outputs}
-    before = {name: tensors[tensor] for name, tensor in names.items()}
+    # The Softmax of older files reads a matrix: the same numbers in another shape.
+    before = {name: tensors[tensor].reshape(codes[name].shape) for name, tensor in names.items()}
     kinds = {name: row.function for name, row in target.before.items()}
     return Given(shop.network, codes, target.codes, before, kinds)
 
@@ -63,7 +63,7 @@ def make(shop: Workshop, plan: Plan) -> Made:
     pictures = _pictures(shop, plan)
     made = _captured(shop, plan, target, pictures, taps)
     right = [shop.references[name] for name in pictures]
-    healthy = _healthy(shop, pictures)
+    healthy = [shop.healthy[name] for name in pictures]
     kept = [{name: row[name] for name in shop.outputs if name in row} for row in made.captures]
     size = effect(right, healthy, kept)
     parts = _parts(shop, plan, target, pictures) if len(plan.causes) > 1 else {}
@@ -77,11 +77,6 @@ def _pictures(shop: Workshop, plan: Plan) -> tuple[str, ...]:
     if plan.special == "repeat":
         return (shop.names[0],) * 2
     return shop.names
-
-
-def _healthy(shop: Workshop, pictures: Sequence[str]) -> list[Arrays]:
-    target = device(shop)
-    return [target.values(target.run(shop.inputs[name])) for name in pictures]
 
 
 def _captured(
@@ -140,7 +135,8 @@ def _parts(
 ) -> dict[str, float]:
     """Return the effect of each mistake of a pair alone."""
     alone = (replace(plan, output_fault="healthy"), replace(plan, input_fault="healthy"))
-    right, healthy = [shop.references[name] for name in pictures], _healthy(shop, pictures)
+    right = [shop.references[name] for name in pictures]
+    healthy = [shop.healthy[name] for name in pictures]
     return {
         cause: effect(right, healthy, _captured(shop, row, target, pictures, ()).captures)
         for cause, row in zip(plan.causes, alone, strict=True)

@@ -38,6 +38,15 @@ def photograph(part: str, number: int) -> Image.Image:
         return opened.convert("RGB")
 
 
+def tiled(part: str, number: int) -> Image.Image:
+    """Return four photographs side by side: larger than what networks see, so that it shrinks."""
+    whole = Image.new("RGB", (682, 512))
+    for place in range(4):
+        one = photograph(part, number + place).resize((341, 256), Image.Resampling.BICUBIC)
+        whole.paste(one, (341 * (place % 2), 256 * (place // 2)))
+    return whole
+
+
 def small(part: str, number: int) -> Image.Image:
     """Return one picture of CIFAR-10, 32 by 32."""
     with np.load(DATA / "cifar10_test2000.npz") as data:
@@ -113,6 +122,7 @@ def _write(picture: Image.Image, rng: np.random.Generator, *, lines: int, pixels
 
 KINDS: dict[str, Draw] = {
     "photograph": photograph,
+    "tiled": tiled,
     "small": small,
     "scene": scene,
     "face": face,

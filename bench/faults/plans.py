@@ -101,6 +101,7 @@ def _healthy() -> list[Plan]:
         *rows,
         Plan("healthy_reference", ("none",), "float", "reference", "none"),
         Plan("healthy_renamed", ("none",), "raw", "outputs", "onnx", special="renamed"),
+        Plan("healthy_integers", ("none",), "raw", "all", "bta", device="unsigned_integers"),
         Plan("healthy_dump", ("none",), "float", "outputs", "onnx", special="dump"),
         Plan(
             "rounding",
@@ -149,15 +150,21 @@ def _devices(network: Network, given: Given) -> list[Plan]:
     for number, (name, cause) in enumerate(DEVICES.items()):
         if network.recipe.plain and name == "domain_raw":
             continue
-        if name == "shared_scale" and len(given.codes) == 1:
+        if name == "shared_scale" and not _unlike(given):
             continue
         kind, source = KINDS[number % 3], _source(number)
         if not network.heavy:
             rows.append(Plan(f"{name}_outputs", (cause,), kind, "outputs", source, device=name))
-        rows.append(
-            Plan(f"{name}_dump", (cause,), kind, "all", source, device=name, special="dump")
-        )
+        if network.heavy or name != "saturating":
+            special = "" if name == "saturating" else "dump"
+            plan = Plan(f"{name}_dump", (cause,), kind, "all", source, device=name, special=special)
+            rows.append(plan)
     return rows
+
+
+def _unlike(given: Given) -> bool:
+    """Whether there are outputs, or parts of one, that a single scale of 8 bits does not suit."""
+    return len(given.codes) > 1 or any(row.bits > 8 for row in given.params.values())
 
 
 def _special() -> list[Plan]:
@@ -174,7 +181,8 @@ def _pairs(network: Network, given: Given) -> list[Plan]:
     outputs = [row for row in outputs if row.applies(given)]
     rows: list[Plan] = []
     for number in range(4 if network.heavy else 8):
-        first, second = inputs[number % len(inputs)], outputs[(number * 3) % len(outputs)]
+        first = inputs[number % len(inputs)]
+        second = outputs[(number + number // len(inputs)) % len(outputs)]
         kind = first.kinds[number % len(first.kinds)]
         name, give = f"pair_{first.name}_{second.name}", GIVES[number % 2 * 2]
         causes = (first.cause, second.cause)

@@ -18,6 +18,7 @@ from PIL import Image
 from bench.faults import damage
 from bench.faults.codes import Codes, codes_of
 from bench.faults.device import (
+    Activation,
     Arrays,
     Device,
     before_activation,
@@ -37,7 +38,7 @@ CALIBRATION, SEEN = 24, 16
 #: Pictures of a case, and one more that a stale output can be of.
 PICTURES = 3
 #: Inner tensors that a dump holds at most, and how large each may be.
-DUMPED, DUMPED_ELEMENTS = 24, 300_000
+DUMPED, DUMPED_ELEMENTS = 20, 200_000
 #: Where in a network an edit is tried; the one that shows most is kept.
 PLACES = (0.1, 0.35, 0.6)
 
@@ -55,7 +56,8 @@ class Workshop:
         float_model: As the user has it, its input's shape fixed.
         input_codes: Of the device's input.
         output_codes: Of its outputs.
-        shared_codes: One scale for all outputs.
+        shared_codes: One scale of 8 bits for all outputs.
+        healthy: What the healthy device gives for the pictures.
     """
 
     network: Network
@@ -67,6 +69,7 @@ class Workshop:
     input_codes: Codes
     output_codes: dict[str, Codes] = field(default_factory=dict)
     shared_codes: Codes = field(default_factory=lambda: Codes(1.0, 0))
+    healthy: dict[str, Arrays] = field(default_factory=dict, repr=False)
 
     def picture(self, name: str) -> Image.Image:
         """Return one of its pictures."""
@@ -107,7 +110,9 @@ def opened(network: Network, split: str, folder: Path) -> Workshop:
     ranges = {name: [row[name] for row in seen] for name in shop.outputs}
     own = {name: _codes_of_output(shop, name, rows) for name, rows in ranges.items()}
     shared = codes_of([row for rows in ranges.values() for row in rows])
-    return replace(shop, output_codes=own, shared_codes=shared)
+    shop = replace(shop, output_codes=own, shared_codes=shared)
+    right = device(shop)
+    return replace(shop, healthy={name: right.values(right.run(x)) for name, x in inputs.items()})
 
 
 def _codes_of_output(shop: Workshop, name: str, rows: list[np.ndarray]) -> Codes:
@@ -212,7 +217,7 @@ def _edited(edit: damage.Edit) -> Callable[[Workshop, Path], None]:
         for place in PLACES:
             damage.edited(_file(shop, "healthy"), target, edit, place)
             changed = replace(healthy, runner=session(target))
-            effect = ratio(shop, healthy, changed)
+            effect = ratio(shop, changed)
             best, found = max((best, found), (effect, place))
         damage.edited(_file(shop, "healthy"), target, edit, found)
 
@@ -264,6 +269,11 @@ def _opened(path: Path, names: tuple[str, ...], integers: bool) -> onnxruntime.I
     return session(with_taps(path, names), integer_kernels=integers)
 
 
+@lru_cache(maxsize=16)
+def _activations(path: Path) -> dict[str, Activation]:
+    return before_activation(onnx.load(path))
+
+
 def device(shop: Workshop, name: str = "healthy", *, taps: tuple[str, ...] = ()) -> Device:
     """Return a device.
 
@@ -273,7 +283,7 @@ def device(shop: Workshop, name: str = "healthy", *, taps: tuple[str, ...] = ())
         taps: Inner tensors that it also gives.
     """
     path = _file(shop, SAME_FILE.get(name, name))
-    read = before_activation(onnx.load(path))
+    read = _activations(path)
     names = tuple(row.tensor for row in read.values())
     runner = _opened(path, (*names, *taps), name in INTEGERS)
     codes = shop.output_codes
@@ -282,9 +292,10 @@ def device(shop: Workshop, name: str = "healthy", *, taps: tuple[str, ...] = ())
     return Device(shop.network.recipe, shop.outputs, codes, shop.input_codes, runner, read)
 
 
-def ratio(shop: Workshop, healthy: Device, other: Device) -> float:
+def ratio(shop: Workshop, other: Device) -> float:
     """Return the effect of another deployed network on the pictures of an ordinary case."""
     right = [shop.references[name] for name in shop.names]
+    healthy = device(shop)
     given = [
         [row.values(row.run(shop.inputs[name])) for name in shop.names] for row in (healthy, other)
     ]
