@@ -107,7 +107,10 @@ class Energies:
 
 
 def energies(look: Look) -> Energies:
-    """Return the sums of one layer on one sample."""
+    """Return the sums of one layer on one sample.
+
+    Elements that are NaN or infinite in any of the four arrays count as no signal and no error.
+    """
     flat = [np.ascontiguousarray(a).reshape(-1) for a in (look.real, look.own, look.raw, look.path)]
     scale = None if look.params is None else _flat_scale(look.params, look.real.shape)
     zero = 0 if look.params is None else look.params.zero_point
@@ -135,6 +138,11 @@ def _flat_scale(params: QParams, shape: tuple[int, ...]) -> F32:
 
 def _block(flat: list[F32], scale: F32 | None, zero: int, bias: F32 | None, *, same: bool) -> F64:
     """Return signal, path, own, how many were cut, and the parts, float64 [10]."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        plain = bool(np.isfinite(sum(flat)).all())
+    if not plain:
+        fine = np.logical_and.reduce([np.isfinite(array) for array in flat])
+        flat = [np.where(fine, array, np.float32(0)) for array in flat]
     real, own, raw, path = flat
     exact = real.astype(np.float64)
     error = path - exact
