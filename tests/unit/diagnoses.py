@@ -20,7 +20,7 @@ from bittrue.parity.compare import Comparison, TensorComparison
 from bittrue.parity.ladder import Ladder, Rung
 from bittrue.parity.metrics import difference
 
-REFERENCE = np.linspace(-1, 1, 16, dtype=np.float32)
+REFERENCE = np.arange(-8, 8, dtype=np.float32)
 DTYPE = Finding(
     "input.dtype",
     "error",

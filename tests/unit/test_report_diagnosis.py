@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import numpy as np
@@ -27,11 +28,10 @@ ROOT = Path(__file__).parents[2]
 RULES = json.loads((ROOT / "docs/schemas/bittrue.diagnose-1.json").read_text(encoding="utf-8"))
 
 
-def written(found: Diagnosis) -> dict[str, object]:
+def written(found: Diagnosis) -> Any:
     """Return the JSON as it is read from a file."""
     text = json.dumps({"schema": SCHEMA, **diagnosis_json(found)}, allow_nan=False)
-    read: dict[str, object] = json.loads(text)
-    return read
+    return json.loads(text)
 
 
 # --- text ----------------------------------------------------------------------------------------
@@ -135,15 +135,15 @@ def test_json_is_what_its_schema_says(form: Callable[[], Diagnosis]) -> None:
 def with_gaps() -> Diagnosis:
     """Return a diagnosis whose ladder has a gap and a ratio."""
     gap = Unmeasured("bit_true", "capture", "no capture was given", "give --device")
-    ratio = Ratio("bit_true", "boxes", 3.0, 2.0)
+    ratio = Ratio("bit_true", "boxes", 3.0, 2.0, 16)
     return replace(one_cause(), ladder=replace(ladder(), unmeasured=(gap,), ratios=(ratio,)))
 
 
 def test_every_key_of_the_schema_is_written() -> None:
     def keys(value: object) -> set[str]:
-        rows = value.values() if isinstance(value, dict) else value
-        inner = set().union(*map(keys, rows)) if isinstance(value, dict | list) else set()
-        return inner | (set(value) if isinstance(value, dict) else set())
+        if isinstance(value, dict):
+            return set(value).union(*map(keys, value.values()))
+        return set().union(*map(keys, value)) if isinstance(value, list) else set()
 
     described = {key for row in tables(RULES) for key in row}
     assert described - keys(written(with_gaps())) - keys(written(one_cause())) == set()
@@ -164,7 +164,7 @@ def test_what_is_read_again_is_what_was_written(form: Callable[[], Diagnosis]) -
 
 
 def test_infinities_are_their_names() -> None:
-    effects = written(one_cause())["explanations"][0]["effects"]  # type: ignore[index]
+    effects = written(one_cause())["explanations"][0]["effects"]
     assert effects[1]["after_sqnr_db"] == "inf"
 
 
@@ -173,7 +173,7 @@ def test_numpy_s_numbers_become_plain_ones() -> None:
     best = Explanation((mistake,), np.float32(0.5), (), best=np.bool_(True))  # type: ignore[arg-type]
     found = Diagnosis("well", (best,), residual=np.float32(np.inf))  # type: ignore[arg-type]
     assert written(found)["residual"] == "inf"
-    assert written(found)["explanations"][0]["confidence"] == 0.5  # type: ignore[index]
+    assert written(found)["explanations"][0]["confidence"] == 0.5
 
 
 def test_hostile_names_survive_the_journey_through_json() -> None:

@@ -76,7 +76,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A saved result under limits: every check, and what they come to."""
+    """A saved result under limits: every check, at least one that is not skipped."""
 
     saved: Saved
     limits: Limits
@@ -84,9 +84,8 @@ class Judgement:
 
     @property
     def passed(self) -> bool:
-        """Whether something was looked at, and all of it kept its limits."""
-        statuses = {row.status for row in self.checks}
-        return PASSED in statuses and FAILED not in statuses
+        """Whether all that was looked at kept its limits."""
+        return all(row.status != FAILED for row in self.checks)
 
 
 def judge(saved: Saved, limits: Limits | None = None) -> Judgement:
@@ -98,7 +97,7 @@ def judge(saved: Saved, limits: Limits | None = None) -> Judgement:
             keep their own budgets besides.
     """
     limits = limits or Limits()
-    checks = (
+    checks: tuple[Check, ...] = (
         *_causes(saved, limits),
         *_contract(saved, limits),
         *_edges(saved, limits),
@@ -106,6 +105,9 @@ def judge(saved: Saved, limits: Limits | None = None) -> Judgement:
         *_ratio(saved, limits),
         *(Check("not_tried", row.cause, SKIPPED, row.reason) for row in saved.not_tried),
     )
+    if all(row.status == SKIPPED for row in checks):
+        nothing = "the result holds nothing that could be judged"
+        checks = (Check("limit", "anything", FAILED, nothing), *checks)
     return Judgement(saved, limits, checks)
 
 
@@ -227,7 +229,7 @@ def _limited(found: Figures, limits: Limits) -> Check:
         if value is None:
             over.append(f"the result does not hold its {what}")
         elif not (value >= limit if least else value <= limit):  # of NaN, neither holds
-            over.append(f"{what} {value:.6g}, {'at least' if least else 'at most'} {limit:g} asked")
+            over.append(f"{what} {value:.9g}, {'at least' if least else 'at most'} {limit:g} asked")
     message = "; ".join(over) or _told(found)
     return Check("output", found.output or "all outputs", _status(not over), message)
 

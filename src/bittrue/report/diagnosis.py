@@ -11,6 +11,7 @@ import numpy as np
 
 from bittrue.contract.finding import Finding
 from bittrue.diagnosis.facts import Diagnosis, Effect, Explanation, Mistake, NotTried, Trial
+from bittrue.parity.captured import Ratio
 from bittrue.parity.compare import Comparison
 from bittrue.parity.ladder import Ladder
 from bittrue.report.comparison import comparison_json, decibels
@@ -252,8 +253,13 @@ def _ladder_json(found: Ladder) -> dict[str, object]:
         "stages": [{"stage": row.stage, "seconds": plain(row.seconds)} for row in found.rungs],
         "edges": [_edge_json(row) for row in found.edges],
         "unmeasured": [plain_fields(asdict(row)) for row in found.unmeasured],
-        "ratios": [plain_fields({**asdict(row), "ratio": row.ratio}) for row in found.ratios],
+        "ratios": [_ratio_json(row) for row in found.ratios],
     }
+
+
+def _ratio_json(found: Ratio) -> dict[str, object]:
+    figures = {"error": found.error, "predicted": found.predicted, "ratio": found.ratio}
+    return {"stage": found.stage, "output": found.output, **plain_fields(figures)}
 
 
 def _edge_json(found: Comparison) -> dict[str, object]:
