@@ -104,7 +104,7 @@ def write_capture(path: str | Path, capture: Capture) -> None:
 
     Raises:
         DataError: if the path ends otherwise, two tensors have one name, a type is none of
-            `bittrue.dtypes`, or it cannot be written.
+            `bittrue.dtypes`, the metadata is no JSON, or it cannot be written.
     """
     file = Path(path)
     if file.suffix.lower() not in ZIPS:
@@ -114,8 +114,7 @@ def write_capture(path: str | Path, capture: Capture) -> None:
             hint="the .npz has its description beside it, the .zip in it",
         )
     rows, arrays = _written(capture, str(path))
-    data = {"schema": SCHEMA, "tensors": rows, "metadata": dict(capture.metadata)}
-    text = (json.dumps(data, indent=1) + "\n").encode()
+    text = _description(rows, capture.metadata, str(path))
     if file.suffix.lower() == ".npz":
         write_atomically(file, npz_bytes(arrays))
         write_atomically(file.with_suffix(".json"), text)
@@ -372,6 +371,18 @@ def _written(capture: Capture, path: str) -> tuple[list[dict[str, object]], dict
             f"two tensors have the name {_some(twice)}", where=path, hint="name each otherwise"
         )
     return rows, arrays
+
+
+def _description(rows: object, metadata: Mapping[str, object], path: str) -> bytes:
+    try:
+        data = {"schema": SCHEMA, "tensors": rows, "metadata": dict(metadata)}
+        return (json.dumps(data, indent=1) + "\n").encode()
+    except (TypeError, ValueError, RecursionError) as why:
+        raise DataError(
+            f"the metadata cannot be written as JSON: {why}",
+            where=path,
+            hint="keep texts, numbers, lists and objects in it",
+        ) from why
 
 
 def _member(name: str, otherwise: str, prefix: str) -> str:

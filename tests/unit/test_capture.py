@@ -7,12 +7,15 @@ import json
 import zipfile
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 
 from bittrue.arrays import npz_bytes
 from bittrue.capture import Capture, Captured, read_captures, write_capture
-from bittrue.contract.tensor import HOLDS_CODES, Contract, TensorContract
+from bittrue.contract.deployed import HOLDS
+from bittrue.contract.tensor import HOLDS_CODES, LAYOUTS, Contract, TensorContract
+from bittrue.dtypes import DTYPES
 from bittrue.errors import DataError, FormatError
 
 BOXES = np.arange(12, dtype=np.float32).reshape(1, 3, 4)
@@ -297,3 +300,29 @@ def test_a_description_without_its_arrays_is_refused(tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text(json.dumps({"tensors": []}))
     with pytest.raises(DataError, match=r"no c\.npz, \.npy or \.bin beside it"):
         read_captures(tmp_path / "c.json")
+
+
+def test_what_is_written_is_what_the_schema_says(tmp_path: Path) -> None:
+    write_capture(tmp_path / "c.npz", FULL)
+    schema = Path(__file__).parents[2] / "docs" / "schemas" / "bittrue.capture-1.json"
+    written = json.loads((tmp_path / "c.json").read_text())
+    jsonschema.validate(written, json.loads(schema.read_text(encoding="utf-8")))
+    keys = set().union(*(row.keys() for row in written["tensors"]))
+    assert keys == {
+        *("name", "array", "role", "dtype", "shape"),
+        *("scale", "zero_point", "layout", "holds"),
+    }
+
+
+def test_the_words_of_the_schema_are_those_of_the_tables() -> None:
+    path = Path(__file__).parents[2] / "docs" / "schemas" / "bittrue.capture-1.json"
+    row = json.loads(path.read_text())["properties"]["tensors"]["items"]["properties"]
+    assert row["dtype"]["enum"] == list(DTYPES)
+    assert row["layout"]["enum"] == [word for word in LAYOUTS if word]
+    assert row["holds"]["enum"] == list(HOLDS)
+
+
+def test_metadata_that_is_no_json_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="metadata cannot be written as JSON"):
+        write_capture(tmp_path / "c.npz", Capture("", (), {}, {"at": object()}))
+    assert list(tmp_path.iterdir()) == []

@@ -127,31 +127,39 @@ def _price_of_order(
     order: Shape, reference: Shape, device: Shape, wanted: Shape, given: Shape
 ) -> tuple[float, tuple[str, ...]]:
     """Return the price and the words of a transposition, in terms of the device's whole array."""
-    words: tuple[str, ...] = ()
-    price = 0.0
-    if order != tuple(range(len(order))):
-        whole = _whole_order(order, reference, device)
-        shown, dropped = (whole, False) if whole else (order, len(given) != len(device))
-        if dropped:
-            words += ("axes of 1 dropped",)
-        words += (f"transposed {_text(shown)}",)
-        price += 0.5 if shown in _USUAL else 1.0
-        if whole:
-            return price, words
-    if len(reference) == len(device) and len(wanted) == len(_squeezed(reference)):
-        same_ones = [n == 1 for n in reference] == [device[a] == 1 for a in range(len(device))]
-        return price + (0.0 if same_ones else 0.1), words + (() if same_ones else _REARRANGED)
+    moved = order != tuple(range(len(order)))
+    whole = _whole_order(order, reference, device) if moved else None
+    if whole is not None:
+        return _price_of_move(whole), (f"transposed {_text(whole)}",)
+    ones = _price_of_ones(reference, device, wanted, given)
+    if not moved:
+        return ones
+    words = [f"transposed {_text(order)}"]
+    if len(given) != len(device):
+        words.insert(0, "axes of 1 dropped")
+    if len(wanted) != len(reference):
+        batch = reference == (1, *wanted) and len(given) == len(device)
+        words.append("batch axis added" if batch else "axes of 1 added")
+    return ones[0] + _price_of_move(order), tuple(words)
+
+
+def _price_of_move(order: Shape) -> float:
+    return 0.5 if order in _USUAL else 1.0
+
+
+def _price_of_ones(
+    reference: Shape, device: Shape, wanted: Shape, given: Shape
+) -> tuple[float, tuple[str, ...]]:
+    """Return the price and the words of axes of 1 that are elsewhere, more or fewer."""
     if len(reference) == len(device):
-        return price, words
-    if (1, *device) == reference:
-        return price + 0.05, (*words, "batch axis added")
+        alike = all((n == 1) == (m == 1) for n, m in zip(reference, device, strict=True))
+        full = len(wanted) == len(_squeezed(reference))
+        return (0.1, ("axes of 1 moved",)) if full and not alike else (0.0, ())
+    if reference == (1, *device):
+        return 0.05, ("batch axis added",)
     if device == (1, *reference):
-        return price + 0.05, (*words, "batch axis dropped")
-    more = "added" if len(reference) > len(device) else "dropped"
-    return price + 0.1, (*words, f"axes of 1 {more}")
-
-
-_REARRANGED = ("axes of 1 moved",)
+        return 0.05, ("batch axis dropped",)
+    return 0.1, (f"axes of 1 {'added' if len(reference) > len(device) else 'dropped'}",)
 
 
 def _whole_order(order: Shape, reference: Shape, device: Shape) -> Shape | None:
