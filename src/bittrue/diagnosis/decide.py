@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bittrue.diagnosis.facts import Effect, Explanation, Mistake, Trial
-from bittrue.diagnosis.predict import Instrument
-from bittrue.diagnosis.residual import Left
+from bittrue.diagnosis.experiment import Experiment, Tried
+from bittrue.diagnosis.facts import Effect, Explanation, Trial
 from bittrue.diagnosis.scene import Frame
-from bittrue.diagnosis.search import Searched, Tried
+from bittrue.diagnosis.search import Searched
 
 F64 = NDArray[np.float64]
 
@@ -27,44 +26,64 @@ class Criterion:
         frame_gain: The same in each single frame.
         quiet: Where no mistake leaves less than this, nothing seems wrong ...
         quiet_gain: ... and a trial must gain this much more to be believed.
+        far: What a trial leaves is at most so many times what may be left at its place.
         step: Each further mistake, and each fitted figure, must gain this much over fewer.
         tie: Trials within this factor of the best one fit equally well.
+        near: So may trials within this factor ...
+        alike: ... whose predictions are no farther apart than this part of what the best leaves.
+        most: No more than so many are said to be tied.
     """
 
     gain: float = 2.0
     frame_gain: float = 1.15
     quiet: float = 2.5
     quiet_gain: float = 4.0
+    far: float = 40.0
     step: float = 1.6
     tie: float = 1.12
+    near: float = 2.0
+    alike: float = 0.3
+    most: int = 3
 
 
 CRITERION = Criterion()
 
 
-def accepted(searched: Searched, criterion: Criterion = CRITERION) -> list[Tried]:
+def accepted(
+    searched: Searched, experiment: Experiment, criterion: Criterion = CRITERION
+) -> list[Tried]:
     """Return the trials that explain the difference, best first, ties included.
 
-    The simplest comes first unless another explains decisively more.
+    The simplest comes first unless another explains decisively more. Two are tied where they leave
+    as much, or where their predictions are nearer to each other than what either leaves.
     """
     base = searched.baseline
     fitting = [row for row in searched.tried if _explains(row, base, criterion)]
     if not fitting:
         return []
-    best = min(fitting, key=lambda row: row.residual * criterion.step ** complexity(row))
-    limit = max(best.residual * criterion.tie, 1e-12)
-    tied = [row for row in fitting if row.residual <= limit and complexity(row) <= complexity(best)]
-    tied.sort(key=lambda row: (row is not best, row.residual))
+    best = min(fitting, key=lambda row: row.score * criterion.step ** complexity(row))
+    tied = [row for row in fitting if row is best or _ties(row, best, experiment, criterion)]
+    tied.sort(key=lambda row: (row is not best, row.score))
     distinct: dict[frozenset[str], Tried] = {}
     for row in tied:
         distinct.setdefault(row.causes, row)
-    return list(distinct.values())
+    return list(distinct.values())[: criterion.most]
+
+
+def _ties(row: Tried, best: Tried, experiment: Experiment, criterion: Criterion) -> bool:
+    if complexity(row) > complexity(best) or (row.output != best.output and row.input is None):
+        return False
+    if row.score <= best.score * criterion.tie:
+        return True
+    if row.score > best.score * criterion.near or len(row.causes) != len(best.causes):
+        return False
+    return experiment.apart(row, best) <= criterion.alike * best.residual
 
 
 def complexity(row: Tried) -> int:
     """Return how much a trial assumes: mistakes, and whether figures were fitted."""
     fitted = any(left.reading.fit for lefts in row.lefts for left in lefts.values())
-    return len(row.causes) + int(fitted)
+    return len(row.causes) + 2 * int(fitted) + int(row.fitted)
 
 
 def _explains(row: Tried, base: Tried, criterion: Criterion) -> bool:
@@ -76,7 +95,8 @@ def _explains(row: Tried, base: Tried, criterion: Criterion) -> bool:
         mine * criterion.frame_gain <= none
         for mine, none in zip(row.residuals, base.residuals, strict=True)
     )
-    return each and row.residual * wanted <= base.residual
+    near = row.residual <= criterion.far * row.unsure
+    return each and near and row.residual * wanted <= base.residual
 
 
 def gain_of(row: Tried, base: Tried) -> float:
@@ -118,7 +138,7 @@ def explanations(
     """
     return tuple(
         Explanation(
-            mistakes=_with_fits(row),
+            mistakes=row.mistakes,
             confidence=confidence(row, base, len(rows)),
             evidence=_evidence(row, base),
             effects=_effects(row, base, exact, mended),
@@ -146,40 +166,6 @@ def _evidence(row: Tried, base: Tried) -> tuple[str, ...]:
 
 def _frames(count: int) -> str:
     return "one frame" if count == 1 else f"each of {count} frames"
-
-
-def _with_fits(row: Tried) -> tuple[Mistake, ...]:
-    """Return the mistakes; a fitted scale that is the output's own squared means: done twice."""
-    renamed = []
-    for mistake in row.mistakes:
-        lefts = [
-            left
-            for frame in row.lefts
-            for left in frame.values()
-            if left.reading.mistake == mistake and left.reading.fit == "affine"
-        ]
-        if lefts and mistake.cause == "output.wrong_qparams" and _is_twice(lefts[0]):
-            mistake = replace(
-                mistake,
-                cause="output.dequantized_twice",
-                what=f"dequantised twice: by {lefts[0].factor:.6g} once too often",
-            )
-        renamed.append(mistake)
-    return tuple(renamed)
-
-
-def _is_twice(left: Left) -> bool:
-    """Whether the step of the device's values is the square of the fitted factor."""
-    steps = np.diff(np.unique(left.reading.values))
-    steps = steps[steps > 0]
-    if not steps.size:
-        return False
-    return bool(abs(float(np.median(steps)) / left.factor**2 - 1) < 0.2) or _step_fits(left, steps)
-
-
-def _step_fits(left: Left, steps: F64) -> bool:
-    least = float(steps.min())
-    return least > 0 and abs(least / left.factor**2 - 1) < 0.1
 
 
 def _effects(
@@ -257,6 +243,3 @@ def runners_up(searched: Searched, best: Sequence[Tried], most: int = 5) -> tupl
         if len(found) == most:
             break
     return tuple(found)
-
-
-__all__ = ["CRITERION", "Criterion", "Instrument", "accepted", "explanations", "runners_up"]

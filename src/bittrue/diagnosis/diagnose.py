@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 from bittrue.contract.causes import BY_ID
 from bittrue.contract.finding import Finding
 from bittrue.diagnosis.decide import accepted, explanations, runners_up, trials
+from bittrue.diagnosis.experiment import Experiment
 from bittrue.diagnosis.facts import Diagnosis, Explanation, Mistake, NotTried, Trial
 from bittrue.diagnosis.given import Given, open_scene
 from bittrue.diagnosis.hypotheses import Hypothesis, hypotheses
 from bittrue.diagnosis.instruments import Instruments, instruments
-from bittrue.diagnosis.leftover import left_unexplained
+from bittrue.diagnosis.leftover import ORDINARY, left_unexplained
 from bittrue.diagnosis.pictures import unrepresentative
 from bittrue.diagnosis.repeats import nondeterministic, stale
 from bittrue.diagnosis.scene import Scene
-from bittrue.diagnosis.search import Experiment, Searched, pair_names, search
+from bittrue.diagnosis.search import Searched, pair_names, search
 from bittrue.diagnosis.sent import Looked, look_at_sent
 from bittrue.errors import FormatError, UsageError
 
@@ -68,7 +69,8 @@ def diagnose(given: Given, *, budget: float = BUDGET, seen: Seen = _silent) -> D
         with clock.step("open"):
             scene = open_scene(given)
     except FormatError as why:
-        if not given.model or why.path not in ("", given.model):
+        known = {given.model, *map(str, (*given.devices, *given.references))}
+        if why.path not in known:
             raise
         return _damaged(given, why, clock)
     found = _Answer(given, scene, clock, seen, budget).diagnosis()
@@ -79,13 +81,13 @@ def _damaged(given: Given, why: FormatError, clock: Clock) -> Diagnosis:
     mistake = Mistake(
         "runtime.damaged_file",
         why.message,
-        f"file {given.model!r}",
+        f"file {why.path!r}",
         (why.hint or "copy or write the file again, and compare its size and sha256",),
         "contract",
     )
     told = Explanation((mistake,), 1.0, (str(why).splitlines()[0],), proved=False)
     return Diagnosis(
-        verdict=f"The model file is damaged: {why.message}.",
+        verdict=f"The file {why.path} is damaged: {why.message} (runtime.damaged_file).",
         explanations=(told,),
         not_tried=(NotTried("none", "nothing can be run before the file is whole"),),
         given=given.roles(),
@@ -151,11 +153,13 @@ class _Answer:
         experiment = Experiment(self.scene, made.noise, made.rows, names)
         with self.clock.step("experiments"):
             chosen = self._chosen(rows, looked)
-            searched = search(experiment, chosen, budget=self.budget, seen=self.seen)
-        best = accepted(searched)
+            searched = search(
+                experiment, chosen, budget=self.budget, fit=looked.right is None, seen=self.seen
+            )
+        best = accepted(searched, experiment)
         answers = explanations(best, searched.baseline, frames, exact, made.mended(frames))
-        if late is not None and (not best or best[0].residual > searched.baseline.residual / 8):
-            answers, best = (late,), []
+        if late is not None and not best:
+            answers = (late,)
         contract = self._by_contract(looked, answers, searched)
         if contract:
             answers, best = contract, []
@@ -193,12 +197,16 @@ class _Answer:
         """Return the input mistakes worth trying: what was sent says which they can be."""
         if looked.right is None:
             return rows
+        if looked.right:
+            return [row for row in rows if row.unseen]
         return looked.matching
 
     def _by_contract(
         self, looked: Looked, answers: Sequence[Explanation], searched: Searched
     ) -> tuple[Explanation, ...]:
         """Return what the sent buffer itself shows, where no experiment says more."""
+        if self.scene.contract is None or searched.baseline.residual <= ORDINARY**2:
+            return ()
         errors = [row for row in looked.findings if row.severity == "error"]
         if errors and not any("input" in c for row in answers for c in row.causes):
             return tuple(_of_finding(row) for row in errors)

@@ -23,11 +23,9 @@ from bittrue.contract.preprocess import (
 from bittrue.contract.tensor import Contract, TensorContract
 from bittrue.diagnosis.door import Door, door_of, usual_doors
 from bittrue.diagnosis.scene import Frame, Scene
-from bittrue.errors import DataError, UsageError
+from bittrue.errors import DataError, FormatError, UsageError
 from bittrue.inputs import RAW_BYTES, accept, in_domain, read_input
 from bittrue.stages import Subject, open_subject, stage_contract
-
-ARCHIVES = (b"PK", b"BTE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,7 @@ def open_scene(given: Given) -> Scene:
     if own is None and frames:
         own = guessed(frames[0].inputs.get(target))
         frames = tuple(_with_pixels(frame, target, own) for frame in frames)
-    doors = _doors(own, contract, target)
+    doors = _doors(own, contract, target, frames)
     return Scene(subject, target, own, doors, contract, frames)
 
 
@@ -143,11 +141,24 @@ def _target(
     return names[0] if names else "input"
 
 
-def _doors(recipe: Preprocess | None, contract: Contract | None, target: str) -> tuple[Door, ...]:
+def _doors(
+    recipe: Preprocess | None,
+    contract: Contract | None,
+    target: str,
+    frames: tuple[Frame, ...],
+) -> tuple[Door, ...]:
+    """Return what the deployed network may take; what was sent shows it where nobody said."""
     if recipe is None:
         return ()
     row = deployed_input(contract, target)
-    return usual_doors(recipe) if row is None else (door_of(row, recipe),)
+    if row is not None:
+        return (door_of(row, recipe),)
+    sent = frames[0].sent if frames else None
+    if sent is None:
+        return usual_doors(recipe)
+    planar = tuple(sent.shape)[-3:] == (recipe.channels, *recipe.size) != recipe.raw_shape[1:]
+    kinds = {"pixels"} if sent.dtype.kind in "iub" else {"values"}
+    return tuple(replace(door, planar=planar) for door in usual_doors(recipe) if door.kind in kinds)
 
 
 def deployed_input(contract: Contract | None, target: str) -> TensorContract | None:
@@ -206,8 +217,23 @@ def _frames(
 
 
 def _captures(paths: Sequence[Path], contract: Contract | None) -> list[Capture]:
-    rows = [read_captures(path, described=contract if _is_raw(path) else None) for path in paths]
+    rows = [_capture(path, contract if _is_raw(path) else None) for path in paths]
     return list(itertools.chain.from_iterable(rows))
+
+
+def _capture(path: Path, described: Contract | None) -> tuple[Capture, ...]:
+    """Read a capture; one that is there and cannot be read is damaged.
+
+    Raises:
+        DataError: if there is no such file.
+        FormatError: if it is damaged.
+    """
+    try:
+        return read_captures(path, described=described)
+    except DataError as why:
+        if not path.is_file() or path.suffix.lower() not in (".npz", ".npy", ".zip"):
+            raise
+        raise FormatError(why.message, path=str(path), hint=why.hint) from why
 
 
 def _is_raw(path: Path) -> bool:

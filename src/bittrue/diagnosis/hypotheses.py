@@ -36,7 +36,12 @@ ORDER = (
     "input.interpolation",
     "input.truncated",
     "input.widened",
+    "input.dtype",
 )
+#: What a conversion may bake into a network that takes pixels.
+_INSIDE = ("input.channel_order", "input.wrong_mean_std", "input.missing_normalization")
+#: What a saved array does not show of the buffer that was sent.
+_UNSEEN = ("input.noncontiguous", "input.dtype")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +52,15 @@ class Hypothesis:
         mistake: What it is.
         values: From a frame to what the network computes with, float32 [1, H, W, C]; None where
             the frame lacks what is needed.
+        fitted: Whether figures were fitted to what the device gave.
+        unseen: Whether the array that was sent may be right all the same: the deployed network
+            itself does it, or the memory that was read was another.
     """
 
     mistake: Mistake
     values: Callable[[Frame], F32 | None]
+    fitted: bool = False
+    unseen: bool = False
 
 
 def hypotheses(scene: Scene) -> tuple[Hypothesis, ...]:
@@ -71,7 +81,9 @@ def _all(scene: Scene) -> Iterator[Hypothesis]:
     square = recipe.size[0] == recipe.size[1]
     for pixel in pixel_mistakes(recipe.colour, whole_picture=square):
         told = Mistake(pixel.cause, pixel.what, where, (pixel.mend,))
-        yield Hypothesis(told, _by_pixels(door, pixel.change))
+        inside = any(row.kind == "pixels" for row in scene.doors) and pixel.cause in _INSIDE
+        unseen = inside or pixel.cause in _UNSEEN
+        yield Hypothesis(told, _by_pixels(door, pixel.change), unseen=unseen)
     for framed in frame_mistakes(recipe):
         told = Mistake(framed.cause, framed.what, where, (framed.mend,))
 
@@ -83,7 +95,9 @@ def _all(scene: Scene) -> Iterator[Hypothesis]:
     for each in scene.doors:
         for value in value_mistakes(each, recipe.colour, qparams):
             told = Mistake(value.cause, value.what, where, (value.mend,))
-            yield Hypothesis(told, _by_values(value.values))
+            inside = each.kind == "pixels" and value.cause in _INSIDE
+            unseen = inside or value.cause in _UNSEEN
+            yield Hypothesis(told, _by_values(value.values), unseen=unseen)
 
 
 def _by_pixels(door: Door, change: Callable[[F64], F64]) -> Callable[[Frame], F32 | None]:

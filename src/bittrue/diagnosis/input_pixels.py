@@ -64,6 +64,18 @@ def _planar_as_interleaved(pixels: Pixels) -> Pixels:
     return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)).reshape(pixels.shape)
 
 
+def _columns_of_interleaved(pixels: Pixels) -> Pixels:
+    """Column-major memory of an NHWC array read row by row."""
+    return np.ascontiguousarray(pixels.transpose(3, 2, 1, 0)).reshape(pixels.shape)
+
+
+def _columns_of_planar(pixels: Pixels) -> Pixels:
+    """Column-major memory of an NCHW array read row by row."""
+    n, height, width, channels = pixels.shape
+    memory = np.ascontiguousarray(pixels.transpose(2, 1, 3, 0))  # [W, H, C, N] in memory
+    return memory.reshape(n, channels, height, width).transpose(0, 2, 3, 1)
+
+
 def _turned(pixels: Pixels) -> Pixels:
     """Height and width swapped; where they differ, the bytes are read in the other rows."""
     return np.ascontiguousarray(pixels.transpose(0, 2, 1, 3)).reshape(pixels.shape)
@@ -168,6 +180,13 @@ def _layouts() -> Iterator[PixelMistake]:
         yield PixelMistake(
             "input.noncontiguous",
             f"a transposed view whose memory, still {seen}, was read as {wanted}",
+            CONTIGUOUS,
+            change,
+        )
+    for seen, change in (("NHWC", _columns_of_interleaved), ("NCHW", _columns_of_planar)):
+        yield PixelMistake(
+            "input.noncontiguous",
+            f"column-major memory (Fortran order) of an {seen} array, read row by row",
             CONTIGUOUS,
             change,
         )

@@ -76,6 +76,7 @@ def value_mistakes(door: Door, colour: str, qparams: Sequence[QParam]) -> Iterat
     if door.kind == "codes":
         yield from _codes(door, qparams)
     yield from _widened(door)
+    yield from _bytes(door)
 
 
 def coded(door: Door, values: np.ndarray) -> F32:
@@ -110,6 +111,35 @@ def _unnormalised(door: Door) -> Iterator[ValueMistake]:
             "x = np.clip(np.rint(values / scale) + zero_point, lo, hi).astype(dtype)",
             lambda pixels: door.values_of(_cast(pixels, door.dtype)),
         )
+
+
+def _bytes(door: Door) -> Iterator[ValueMistake]:
+    """A buffer of wider elements, of which a runtime takes as many bytes as it wants."""
+    if door.kind == "values":
+        return
+    for name in ("float32", "float64"):
+
+        def read(pixels: F64, name: str = name) -> F32:
+            held = _buffer(door, pixels).astype(name)
+            memory = np.ascontiguousarray(held).view(door.dtype).reshape(-1)[: held.size]
+            return door.values_of(door.frame(memory))
+
+        yield ValueMistake(
+            "input.dtype",
+            f"the first bytes of a {name} buffer read as {door.dtype}",
+            f"x = x.astype(np.{door.dtype})  # elements of {np.dtype(door.dtype).itemsize} byte",
+            read,
+        )
+
+
+def _buffer(door: Door, pixels: F64) -> F64:
+    """Return what a right buffer holds, in the order of its memory, as numbers."""
+    held = pixels
+    if door.kind == "codes":
+        limits = np.iinfo(door.dtype)
+        steps = np.rint(door.scaling(pixels).astype(np.float64) / door.scale) + door.zero_point
+        held = np.clip(steps, limits.min, limits.max)
+    return held.transpose(0, 3, 1, 2) if door.planar else held
 
 
 def _twice(door: Door) -> Iterator[ValueMistake]:
@@ -327,10 +357,24 @@ def _codes(door: Door, qparams: Sequence[QParam]) -> Iterator[ValueMistake]:
         )
 
 
+def _eight_bits(door: Door, pixels: F64) -> F64:
+    """Return the codes that a host makes whose scale is 257 times as large."""
+    steps = door.scaling(pixels).astype(np.float64) / (door.scale * 257)
+    return np.asarray(np.clip(np.rint(steps + door.zero_point / 257), 0, 255), np.float64)
+
+
 def _widened(door: Door) -> Iterator[ValueMistake]:
     if door.kind == "values":
         return
     mend = "x = x.astype(np.uint16) * 257  # all 16 bits"
+    if door.kind == "codes" and np.dtype(door.dtype).itemsize == 2:
+        yield ValueMistake(
+            "input.widened",
+            f"8-bit codes in a {door.dtype} input",
+            f"x = np.clip(np.rint(values / {door.scale:.9g}) + {door.zero_point}, lo, hi)",
+            lambda pixels: door.values_of(_eight_bits(door, pixels)),
+        )
+        return
     yield ValueMistake(
         "input.widened",
         "8-bit pixels in a 16-bit input: an almost black picture",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bittrue import chain
-from bittrue.diagnosis.door import F32
-from bittrue.diagnosis.noise import Noise, all_noise
+from bittrue.diagnosis.door import F32, scaling_of
+from bittrue.diagnosis.noise import ENOUGH, Noise, all_noise
 from bittrue.diagnosis.predict import Instrument
 from bittrue.diagnosis.scene import Frame, Scene
 from bittrue.engines.runner import Runner
@@ -33,6 +33,7 @@ class Predicts(Protocol):
     """Anything that says what the outputs should be."""
 
     name: str
+    scene: Scene
     runs: int
 
     def intended(self, frame: Frame) -> Mapping[str, F64]:
@@ -46,6 +47,7 @@ class Predicts(Protocol):
 class Recorded:
     """What the user says the outputs should be, in place of a network."""
 
+    scene: Scene
     name: str = "reference"
     runs: int = 0
 
@@ -86,7 +88,7 @@ def instruments(scene: Scene) -> Instruments:
     frames = scene.frames
     network = None if scene.subject is None else scene.subject.network
     if scene.subject is None or not frames[0].inputs:
-        return _with_noise((Recorded(),), frames, GUESSED)
+        return _with_noise((Recorded(scene),), frames, GUESSED)
     if network is None:
         engine = Instrument("integer", scene, open_runner(scene.subject, "compiled"))
         return _with_noise((engine,), frames, GUESSED)
@@ -133,5 +135,28 @@ def _made(network: Network, scene: Scene) -> Runner | None:
 
 def _with_noise(rows: tuple[Predicts, ...], frames: Sequence[Frame], told: str) -> Instruments:
     exact = [rows[0].intended(frame) for frame in frames]
-    coded = [rows[1].intended(frame) for frame in frames] if len(rows) > 1 else []
+    if len(rows) == 1:
+        return Instruments(rows, all_noise(exact, []), told)
+    coded = [rows[1].intended(frame) for frame in frames]
+    few = min(sum(frame[name].size for frame in exact) for name in exact[0]) < ENOUGH
+    for frame in frames if few else ():
+        for values in changed(frame, rows[0].scene):
+            exact.append(rows[0](frame, values))
+            coded.append(rows[1](frame, values))
     return Instruments(rows, all_noise(exact, coded), told)
+
+
+def changed(frame: Frame, scene: Scene) -> Iterator[F32]:
+    """Yield the intended values of pictures like the one given: mirrored, moved, darker, paler."""
+    if frame.pixels is None or scene.preprocess is None:
+        return
+    wide, scaling = frame.pixels.astype(np.float64), scaling_of(scene.preprocess)
+    step = max(1, frame.pixels.shape[2] // 24)
+    for pixels in (
+        wide[:, :, ::-1],
+        np.roll(wide, step, axis=2),
+        np.roll(wide, -step, axis=1),
+        wide * 0.8,
+        255 - (255 - wide) * 0.8,
+    ):
+        yield scaling(np.rint(pixels))

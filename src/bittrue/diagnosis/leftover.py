@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from bittrue.diagnosis.experiment import Tried
 from bittrue.diagnosis.facts import Explanation, Mistake
 from bittrue.diagnosis.instruments import Instruments
 from bittrue.diagnosis.scene import Scene
-from bittrue.diagnosis.search import Tried
 
 F64 = NDArray[np.float64]
 #: Error of the device over that of our own 8 bits, as amplitudes: up to this it is ordinary.

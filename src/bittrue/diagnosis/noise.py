@@ -14,8 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 F64 = NDArray[np.float64]
-#: Noise of a channel is at least this part of the channel's mean square: 40 dB.
-FLOOR = 1e-4
+#: Noise of a channel is at least this part of the channel's mean square: 33 dB, which no 8-bit
+#: network is expected to keep on every input.
+FLOOR = 5e-4
+#: Outputs with fewer values than this, over all frames, say too little about their own noise: it is
+#: measured on changed inputs as well.
+ENOUGH = 4096
 #: Where no integer network is at hand, the noise is taken to be this part: 20 dB.
 GUESS = 1e-2
 

@@ -24,6 +24,8 @@ Forward = Callable[[F64], F64]
 Fit = Literal["", "affine", "boxes"]
 #: A device's array is taken for codes if it holds whole numbers only, and at most so many.
 CODES = 256
+#: Shares below this say nothing about what went into a sigmoid or softmax.
+LEAST = 1e-4
 #: Outputs whose orders are all tried; of more, only pairs are exchanged.
 ORDERS = 4
 _MEND_ORDER = "d = outputs[{name!r}]  # by name, never by position"
@@ -38,6 +40,7 @@ class Reading:
         mistake: What was undone; None where nothing was.
         values: float64 in the output's shape.
         forward: What is made of the prediction before it is compared; None for nothing.
+        also: A second look at the same mistake; the worse of both counts.
         fit: What is fitted to the prediction first: "" nothing, "affine" a scale and an offset,
             "boxes" a scale for the x and one for the y of boxes.
     """
@@ -46,6 +49,7 @@ class Reading:
     mistake: Mistake | None
     values: F64
     forward: Forward | None = None
+    also: Reading | None = None
     fit: Fit = ""
 
 
@@ -294,30 +298,16 @@ def _is_share(x: F64) -> bool:
 
 
 def _activated(output: str, values: F64, reference: F64) -> Iterator[Reading]:
-    """A sigmoid or softmax on one side only, or twice."""
+    """A sigmoid or softmax on one side only, or twice; codes went through neither."""
+    if is_codes(values):
+        return
     where, axis = f"output {output!r}", class_axis(values.shape)
     ours = _is_share(reference)
-    functions: tuple[tuple[str, Forward], ...] = (
-        ("sigmoid", sigmoid),
-        ("softmax", lambda x: softmax(x, axis)),
-    )
-    for name, function in functions:
-        if ours:
-            left_out = Mistake(
-                "output.activation_missing",
-                f"the device gives what comes before the {name}",
-                where,
-                (f"d = {name}(d)",),
-            )
-            yield Reading(output, left_out, function(values))
-            twice = Mistake(
-                "output.activation_twice",
-                f"the {name} is in the network, and was applied again",
-                where,
-                (f"leave out the {name} after the network: it is inside",),
-            )
-            yield Reading(output, twice, values, forward=function)
-        else:
+    for name, function, inverse in (
+        ("sigmoid", sigmoid, logit),
+        ("softmax", lambda x: softmax(x, axis), lambda x: _logs(x, axis)),
+    ):
+        if not ours:
             inside = Mistake(
                 "output.activation_missing",
                 f"the device applies a {name} that the reference leaves out",
@@ -325,6 +315,36 @@ def _activated(output: str, values: F64, reference: F64) -> Iterator[Reading]:
                 (f"reference = {name}(reference)",),
             )
             yield Reading(output, inside, values, forward=function)
+            continue
+        twice = Mistake(
+            "output.activation_twice",
+            f"the {name} is in the network, and was applied again",
+            where,
+            (f"leave out the {name} after the network: it is inside",),
+        )
+        yield Reading(output, twice, values, forward=function)
+        left_out = Mistake(
+            "output.activation_missing",
+            f"the device gives what comes before the {name}",
+            where,
+            (f"d = {name}(d)",),
+        )
+        # Behind the function much looks alike, before it little does: both have to fit.
+        centred = values if name == "sigmoid" else values - values.mean(axis=axis, keepdims=True)
+        before = Reading(output, left_out, centred, forward=inverse)
+        yield Reading(output, left_out, function(values), also=before)
+
+
+def logit(x: F64) -> F64:
+    """Return the inverse of the sigmoid; shares are kept LEAST away from 0 and 1."""
+    inner = np.clip(x, LEAST, 1 - LEAST)
+    return np.asarray(np.log(inner / (1 - inner)))
+
+
+def _logs(x: F64, axis: int) -> F64:
+    """Return logarithms of shares less their mean: what goes into a softmax, but for a constant."""
+    logs = np.log(np.maximum(x, LEAST))
+    return np.asarray(logs - logs.mean(axis=axis, keepdims=True))
 
 
 # --- cut off -------------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ from bittrue.diagnosis.scene import Frame
 F64 = NDArray[np.float64]
 #: A late output leaves so many times less than a timely one.
 LATE_GAIN = 4.0
+#: ... and at most this much: it is the output of the other frame, not only more like it.
+NEAR = 16.0
 
 _STALE = (
     "wait for each run before its output is read (job.wait(), or read the output of this frame's "
@@ -95,7 +97,7 @@ def stale(
         if any(row is None for row in (*own, *before)):
             return None
         timely, lagging = np.array(own, np.float64), np.array(before, np.float64)
-        if (lagging * LATE_GAIN < timely).all() and timely.mean() > LATE_GAIN:
+        if (lagging * LATE_GAIN < timely).all() and lagging.mean() < NEAR:
             what = "the frame before" if late == 1 else f"{late} frames before"
             mistake = Mistake("runtime.stale", f"each output is that of {what}", mend=(_STALE,))
             told = (

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bittrue.diagnosis.boxes import box_axis
-from bittrue.diagnosis.noise import Noise
-from bittrue.diagnosis.readings import Reading
+from bittrue.diagnosis.noise import FLOOR, Noise
+from bittrue.diagnosis.readings import Forward, Reading
 
 F64 = NDArray[np.float64]
 #: A fitted scale this near to 1, with no offset, is no mistake.
@@ -37,14 +39,17 @@ class Left:
     offset: float = 0.0
 
 
-def left_over(reading: Reading, predicted: F64, noise: Noise, coded: F64 | None) -> Left | None:
+def left_over(
+    reading: Reading, predicted: F64, noise: Noise, pairs: Sequence[tuple[F64, F64]]
+) -> Left | None:
     """Return what a prediction leaves; None where the reading makes no sense of it.
 
     Args:
         reading: Of the device's output.
         predicted: The same output as our own pipeline gives it.
         noise: Of this output.
-        coded: What our integer network gives for the same; carries the noise through `forward`.
+        pairs: What the float and the integer network give for what was meant, a pair a frame:
+            they carry the noise through `forward`.
     """
     if not np.isfinite(reading.values).all():
         return None
@@ -55,8 +60,12 @@ def left_over(reading: Reading, predicted: F64, noise: Noise, coded: F64 | None)
     expected, power = predicted, noise.power
     if reading.forward is not None:
         expected = reading.forward(predicted)
-        power = _carried(reading, predicted, noise, coded)
-    return Left(reading, mean_square(reading.values - expected, power), reading.values)
+        power = _carried(reading.forward, noise, pairs)
+    left = mean_square(reading.values - expected, power)
+    if reading.also is not None:
+        other = left_over(reading.also, predicted, noise, pairs)
+        left = max(left, math.inf if other is None else other.residual)
+    return Left(reading, left, reading.values)
 
 
 def mean_square(gap: F64, power: F64) -> float:
@@ -64,15 +73,18 @@ def mean_square(gap: F64, power: F64) -> float:
     return float(np.minimum(np.square(gap) / power, MOST).mean())
 
 
-def _carried(reading: Reading, predicted: F64, noise: Noise, coded: F64 | None) -> F64:
-    """Return the noise after `forward`: by running the integer network's output through it."""
-    function = reading.forward
-    if function is None:
-        return noise.power
-    moved = function(predicted)
-    other = coded if coded is not None else predicted + np.sqrt(noise.power)
-    power = float(np.square(function(other) - moved).mean())
-    return np.array(max(power, 1e-6 * float(np.square(moved).mean()), 1e-30))
+def _carried(function: Forward, noise: Noise, pairs: Sequence[tuple[F64, F64]]) -> F64:
+    """Return the noise after a function: that of values as far from the exact ones as the noise."""
+    moved, level = [], []
+    for exact, coded in pairs:
+        gap = coded - exact
+        if not gap.any():  # no integer network: noise of the size that is assumed
+            gap = np.random.default_rng(0).normal(size=exact.shape) * np.sqrt(noise.power)
+        scale = np.sqrt(noise.power.mean() / max(float(np.square(gap).mean()), 1e-30))
+        expected = function(exact)
+        moved.append(float(np.square(function(exact + gap * scale) - expected).mean()))
+        level.append(float(np.square(expected).mean()))
+    return np.array(max(float(np.mean(moved)), FLOOR * float(np.mean(level)), 1e-30))
 
 
 def _affine(reading: Reading, predicted: F64, noise: Noise) -> Left | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bittrue.contract.picture import Source
 from bittrue.contract.preprocess import Preprocess
 from bittrue.contract.tensor import Contract, TensorContract
 from bittrue.diagnosis.door import Door
@@ -32,7 +32,7 @@ class Frame:
     """
 
     name: str
-    picture: Source | None
+    picture: Path | None
     inputs: Mapping[str, np.ndarray]
     pixels: NDArray[np.uint8] | None
     sent: np.ndarray | None

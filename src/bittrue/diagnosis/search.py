@@ -1,8 +1,8 @@
-"""The experiments: each input mistake made on purpose, each output mistake undone, both together.
+"""The search: every input mistake on the first frame, the best of them on all.
 
-What a trial leaves unexplained is its residual, in units of ordinary noise (`noise`). A trial is
-accepted when it leaves far less than no mistake does, in every frame; docs/diagnosis.md has the
-criterion, and where its constants come from.
+What a trial leaves unexplained is its residual, in units of ordinary noise (`noise`). What is
+accepted is decided in `decide`; docs/diagnosis.md has the criterion, and where its constants are
+from.
 """
 
 from __future__ import annotations
@@ -13,58 +13,26 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bittrue.diagnosis.door import F32
+from bittrue.diagnosis.experiment import Experiment, Tried
 from bittrue.diagnosis.facts import Mistake, NotTried
+from bittrue.diagnosis.fitted_input import Affine, fit_affine
 from bittrue.diagnosis.hypotheses import Hypothesis
-from bittrue.diagnosis.instruments import Predicts
-from bittrue.diagnosis.noise import Noise
-from bittrue.diagnosis.readings import Reading, readings
-from bittrue.diagnosis.residual import Left, left_over, mean_square
-from bittrue.diagnosis.scene import Frame, Scene
+from bittrue.diagnosis.predict import values_of_intended
+from bittrue.diagnosis.readings import Reading
+from bittrue.diagnosis.scene import Frame
 
-F64 = NDArray[np.float64]
-#: Of all input mistakes, so many of the best on the first frame are tried on the others.
-KEPT = 12
-#: Share of the budget for the first frame.
-FIRST = 0.6
-
-
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """One trial: an input mistake (or none) with an output mistake (or none).
-
-    Args:
-        input: What was done to the input; None for nothing.
-        output: What was undone at the outputs, one mistake an output that has one.
-        residuals: Of each frame that was looked at.
-        instrument: Which of our networks came nearest.
-        lefts: Of each frame, by output.
-    """
-
-    input: Mistake | None
-    output: tuple[Mistake, ...]
-    residuals: tuple[float, ...]
-    instrument: str
-    lefts: tuple[Mapping[str, Left], ...]
-
-    @property
-    def residual(self) -> float:
-        """Mean over the frames."""
-        return float(np.mean(self.residuals))
-
-    @property
-    def mistakes(self) -> tuple[Mistake, ...]:
-        """All mistakes: the input's, then one for each cause at the outputs."""
-        first = () if self.input is None else (self.input,)
-        distinct = {row.cause: row for row in reversed(self.output)}
-        return (*first, *distinct.values())
-
-    @property
-    def causes(self) -> frozenset[str]:
-        """Their ids."""
-        return frozenset(row.cause for row in self.mistakes)
+Read = Sequence[Mapping[str, tuple[Reading, ...]]]
+Seen = Callable[[str, int, int], None]
+#: Shares of the budget: the first frame; a fitted map of the input; the rest is for all frames.
+FIRST, FITTING = 0.5, 0.7
+#: On the first frame, an input mistake that leaves more than so many times the least is dropped ...
+DROPPED = 30.0
+#: ... and of the others at most so many are tried on all frames.
+KEPT = 40
+#: A fitted map is looked for where the best mistake leaves more than this.
+UNEXPLAINED = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,144 +53,18 @@ class Searched:
 
 
 @dataclass(slots=True)
-class Experiment:
-    """Tries mistakes on a scene.
+class _Search:
+    """A search under way."""
 
-    Args:
-        scene: What was given.
-        noise: By output.
-        instruments: The float network first; the integer network, where there is one.
-        names: The device's name for each output.
-    """
+    experiment: Experiment
+    read: Read
+    seen: Seen
+    skipped: dict[str, str]
 
-    scene: Scene
-    noise: Mapping[str, Noise]
-    instruments: Sequence[Predicts]
-    names: Mapping[str, str]
-
-    def readings(self, frame: Frame) -> dict[str, tuple[Reading, ...]]:
-        """Return the readings of every output of a frame."""
-        exact = self.instruments[0].intended(frame)
-        contracts = self.scene.deployed_outputs
-        return {
-            name: readings(name, array.shape, frame.device, self.names[name], array, contracts)
-            for name, array in exact.items()
-        }
-
-    def trials(
-        self,
-        frames: Sequence[Frame],
-        mistake: Mistake | None,
-        values: Callable[[Frame], F32 | None] | None,
-        read: Sequence[Mapping[str, tuple[Reading, ...]]],
-    ) -> list[Tried]:
-        """Return the trials of one input mistake: with each output mistake, and with none."""
-        found: dict[frozenset[str], Tried] = {}
-        for instrument in self.instruments:
-            predictions = []
-            for frame in frames:
-                if values is None:
-                    predictions.append(instrument.intended(frame))
-                    continue
-                made = values(frame)
-                if made is None:
-                    return []
-                predictions.append(instrument(frame, made))
-            for row in self._with_outputs(frames, mistake, predictions, read, instrument.name):
-                key = frozenset(item.cause for item in row.output)
-                if key not in found or row.residual < found[key].residual:
-                    found[key] = row
-        return list(found.values())
-
-    def _with_outputs(
-        self,
-        frames: Sequence[Frame],
-        mistake: Mistake | None,
-        predictions: Sequence[Mapping[str, F64]],
-        read: Sequence[Mapping[str, tuple[Reading, ...]]],
-        instrument: str,
-    ) -> list[Tried]:
-        """Return one trial for no output mistake, and one for each cause that improves on it."""
-        table = [
-            self._lefts(predicted, rows) for predicted, rows in zip(predictions, read, strict=True)
-        ]
-        causes = {
-            left.reading.mistake.cause
-            for rows in table
-            for lefts in rows.values()
-            for left in lefts
-            if left.reading.mistake is not None
-        }
-        made = [self._chosen(mistake, "", table, predictions, instrument)]
-        made += [self._chosen(mistake, c, table, predictions, instrument) for c in sorted(causes)]
-        return [made[0], *(row for row in made[1:] if row.output)]
-
-    def _lefts(
-        self, predicted: Mapping[str, F64], rows: Mapping[str, tuple[Reading, ...]]
-    ) -> dict[str, list[Left]]:
-        return {
-            name: [
-                left
-                for reading in rows[name]
-                if (left := left_over(reading, array, self.noise[name], None)) is not None
-            ]
-            for name, array in predicted.items()
-        }
-
-    def _chosen(
-        self,
-        mistake: Mistake | None,
-        cause: str,
-        table: Sequence[Mapping[str, list[Left]]],
-        predictions: Sequence[Mapping[str, F64]],
-        instrument: str,
-    ) -> Tried:
-        """Return the trial in which each output is read plainly, or after one cause is undone.
-
-        The variant is the same in every frame: the one that leaves least over all of them.
-        """
-        names = list(predictions[0])
-        picked = {name: _variant(cause, [rows[name] for rows in table]) for name in names}
-        outputs = tuple(
-            mistake
-            for name in names
-            if (best := picked[name]) is not None
-            and (mistake := best[0].reading.mistake) is not None
-        )
-        residuals = []
-        for index, predicted in enumerate(predictions):
-            each = []
-            for name in names:
-                best = picked[name]
-                if best is not None:
-                    each.append(best[index].residual)
-                else:  # no plain reading: all of the output is unexplained
-                    each.append(mean_square(predicted[name], self.noise[name].power))
-            residuals.append(float(np.mean(each)))
-        lefts = tuple(
-            {name: best[index] for name in names if (best := picked[name]) is not None}
-            for index in range(len(predictions))
-        )
-        return Tried(mistake, outputs, tuple(residuals), instrument, lefts)
-
-
-def _variant(cause: str, frames: Sequence[list[Left]]) -> list[Left] | None:
-    """Return, one a frame, the lefts of the reading that leaves least; None where none applies."""
-    found: dict[str, list[Left]] = {}
-    for lefts in frames:
-        for left in lefts:
-            told = left.reading.mistake
-            if told is None or told.cause == cause:
-                label = "" if told is None else f"{told.cause} {told.what}"
-                label += left.reading.fit
-                found.setdefault(label, []).append(left)
-    complete = [rows for rows in found.values() if len(rows) == len(frames)]
-    if not complete:
-        return None
-    return min(complete, key=lambda rows: float(np.mean([row.residual for row in rows])))
-
-
-# --- the search ----------------------------------------------------------------------------------
+    @property
+    def frames(self) -> Sequence[Frame]:
+        """All frames of the scene."""
+        return self.experiment.scene.frames
 
 
 def search(
@@ -230,7 +72,8 @@ def search(
     hypotheses: Sequence[Hypothesis],
     *,
     budget: float,
-    seen: Callable[[str, int, int], None] = lambda label, index, count: None,
+    fit: bool = True,
+    seen: Seen = lambda label, index, count: None,
 ) -> Searched:
     """Try everything on the first frame, and the best of it on all.
 
@@ -238,74 +81,126 @@ def search(
         experiment: The scene and the instruments.
         hypotheses: Input mistakes, in the order in which to try them.
         budget: Seconds; what there is no time for is listed.
+        fit: Whether a map of the input that nobody knows may be looked for.
         seen: Called with a label, an index and a count before each trial, for progress.
     """
     started = time.monotonic()
     frames = experiment.scene.frames
     read = [experiment.readings(frame) for frame in frames]
-    baseline, *outputs = experiment.trials(frames, None, None, read)
-    first, skipped = _first_frame(experiment, hypotheses, read, started + FIRST * budget, seen)
-    best = sorted(first, key=lambda row: row[0])[:KEPT]
-    tried = list(outputs)
-    for index, (_, rows) in enumerate(best):
-        if index and time.monotonic() > started + budget:
-            for row in rows:
-                skipped[row.mistake.cause] = "the budget was used up before all frames were tried"
-            continue
-        seen(f"all frames: {rows[0].mistake.what}", index, len(best))
-        made = experiment.trials(frames, rows[0].mistake, rows[0].values, read)
-        tried += [replace(trial, input=row.mistake) for row in rows for trial in made]
-    looked = {row.mistake.cause for _, rows in best for row in rows}
+    under_way = _Search(experiment, read, seen, {})
+    baseline, *tried = experiment.trials(frames, None, None, read)
+    groups = _first_frame(under_way, hypotheses, started + FIRST * budget)
+    least = min([baseline.residuals[0], *(score for score, _ in groups)])
+    if fit and least > UNEXPLAINED:
+        groups += _fitted(under_way, started + FITTING * budget)
+    tried += _all_frames(under_way, groups, started + budget)
+    looked = {cause for row in tried for cause in row.causes}
     not_tried = tuple(
-        NotTried(cause, reason) for cause, reason in skipped.items() if cause not in looked
+        NotTried(cause, reason)
+        for cause, reason in under_way.skipped.items()
+        if cause not in looked
     )
     runs = sum(instrument.runs for instrument in experiment.instruments)
-    ordered = tuple(sorted(tried, key=lambda row: row.residual))
-    return Searched(baseline, ordered, not_tried, runs)
+    return Searched(baseline, tuple(sorted(tried, key=lambda row: row.score)), not_tried, runs)
 
 
-def _first_frame(
-    experiment: Experiment,
-    hypotheses: Sequence[Hypothesis],
-    read: Sequence[Mapping[str, tuple[Reading, ...]]],
-    deadline: float,
-    seen: Callable[[str, int, int], None],
-) -> tuple[list[tuple[float, list[Hypothesis]]], dict[str, str]]:
+Groups = list[tuple[float, list[Hypothesis]]]
+
+
+def _first_frame(search: _Search, hypotheses: Sequence[Hypothesis], deadline: float) -> Groups:
     """Return input mistakes by what they leave of the first frame; equal values stand together."""
-    frame = experiment.scene.frames[0]
-    quick = replace_instruments(experiment)
+    frame, quick = search.frames[0], search.experiment.alone()
     groups: dict[bytes, list[Hypothesis]] = {}
-    order: list[bytes] = []
-    skipped: dict[str, str] = {}
     scores: dict[bytes, float] = {}
     for index, row in enumerate(hypotheses):
         if index and time.monotonic() > deadline:
-            skipped.setdefault(row.mistake.cause, "the budget was used up (--budget)")
+            search.skipped.setdefault(row.mistake.cause, "the budget was used up (--budget)")
             continue
-        seen(row.mistake.what, index, len(hypotheses))
+        search.seen(row.mistake.what, index, len(hypotheses))
         values = row.values(frame)
         if values is None:
-            skipped.setdefault(row.mistake.cause, "needs the picture (--picture)")
+            search.skipped.setdefault(row.mistake.cause, "needs the picture (--picture)")
             continue
         key = hashlib.sha256(values.tobytes()).digest()
         groups.setdefault(key, []).append(row)
-        if key in scores:
-            continue
-        order.append(key)
-        made = quick.trials([frame], row.mistake, _always(values), read[:1])
-        scores[key] = min(trial.residual for trial in made)
-    return [(scores[key], groups[key]) for key in order], skipped
+        if key not in scores:
+            made = quick.trials([frame], row.mistake, _always(values), search.read[:1])
+            scores[key] = min(trial.residual for trial in made)
+    return sorted(((scores[key], rows) for key, rows in groups.items()), key=lambda row: row[0])
 
 
 def _always(values: F32) -> Callable[[Frame], F32 | None]:
     return lambda frame: values
 
 
-def replace_instruments(experiment: Experiment) -> Experiment:
-    """Return the experiment with its first instrument alone: half the runs."""
-    return Experiment(
-        experiment.scene, experiment.noise, experiment.instruments[:1], experiment.names
-    )
+def _all_frames(search: _Search, groups: Groups, deadline: float) -> list[Tried]:
+    """Try the best input mistakes on every frame, with every instrument."""
+    best = sorted(groups, key=lambda row: row[0])
+    limit = DROPPED * best[0][0] if best else 0.0
+    kept = [rows for score, rows in best[:KEPT] if score <= limit]
+    tried: list[Tried] = []
+    for index, rows in enumerate(kept):
+        if index and time.monotonic() > deadline:
+            for row in rows:
+                search.skipped[row.mistake.cause] = "the budget was used up before all frames"
+            continue
+        search.seen(f"all frames: {rows[0].mistake.what}", index, len(kept))
+        first = rows[0]
+        made = search.experiment.trials(search.frames, first.mistake, first.values, search.read)
+        tried += [
+            replace(trial, input=row.mistake, fitted=row.fitted) for row in rows for trial in made
+        ]
+    return tried
+
+
+# --- a map that nobody knows ---------------------------------------------------------------------
+
+
+def _fitted(search: _Search, deadline: float) -> Groups:
+    """Return the affine map of the input under which the first frame is explained best."""
+    scene, quick, frame = search.experiment.scene, search.experiment.alone(), search.frames[0]
+    if not scene.doors:
+        return []
+    door = scene.doors[-2] if len(scene.doors) > 1 else scene.doors[0]
+    meant = values_of_intended(frame, scene, door)
+    if meant is None:
+        return []
+    search.seen("an affine map of the input", 0, 1)
+
+    def left(values: F32) -> float:
+        made = quick.trials([frame], None, _always(values), search.read[:1])
+        return made[0].residual
+
+    found = fit_affine(meant, door, left, deadline)
+    if found is None or found.is_identity:
+        return []
+    score = left(door.cut(found(meant)))
+
+    def values(other: Frame) -> F32 | None:
+        mine = values_of_intended(other, scene, door)
+        return None if mine is None else door.cut(found(mine))
+
+    return [(score, [Hypothesis(row, values, fitted=True) for row in _named(found, scene.target)])]
+
+
+def _named(found: Affine, target: str) -> list[Mistake]:
+    """A host that quantises wrongly and one that normalises wrongly make the same values."""
+    told = f"{found.gain:.4g} times what is meant, and {found.offset * found.spread:+.4g}"
+    where = f"input {target!r}"
+    return [
+        Mistake(
+            "input.wrong_qparams",
+            f"quantised with another scale and zero point: what arrives is {told}",
+            where,
+            ("x = np.clip(np.rint(values / scale) + zero_point, lo, hi)  # the input's own",),
+        ),
+        Mistake(
+            "input.wrong_mean_std",
+            f"normalised with other constants: what arrives is {told}",
+            where,
+            ("x = (pixels * scale - mean) / std  # the network's own",),
+        ),
+    ]
 
 
 def pair_names(

@@ -12,6 +12,7 @@ from bittrue.contract.buffers import check_buffers
 from bittrue.contract.finding import Finding
 from bittrue.contract.tensor import Contract, TensorContract
 from bittrue.diagnosis.door import F32, Door
+from bittrue.diagnosis.facts import Mistake
 from bittrue.diagnosis.given import deployed_input
 from bittrue.diagnosis.hypotheses import Hypothesis
 from bittrue.diagnosis.input_values import coded
@@ -34,7 +35,8 @@ class Looked:
         findings: Of the check against the contract.
         right: Whether what was sent is what was meant; None where that cannot be said.
         door: The door that the array fits.
-        matching: Mistakes that make just this array, in the order in which to try them.
+        matching: Mistakes that make just this array, in the order in which to try them; where none
+            of the table does, what was sent as it is, named by how it relates to what was meant.
         distance: How far what was sent is from what was meant, over the spread of the latter.
     """
 
@@ -51,7 +53,7 @@ def look_at_sent(scene: Scene, rows: Sequence[Hypothesis]) -> Looked:
     if not sent:
         return Looked()
     findings = _findings(scene, sent[0])
-    door = _door(scene, sent[0])
+    door = _door(scene)
     if door is None:
         return Looked(findings)
     held = [door.read(frame.sent) for frame in sent if frame.sent is not None]
@@ -67,7 +69,48 @@ def look_at_sent(scene: Scene, rows: Sequence[Hypothesis]) -> Looked:
     step = _step(door, pairs)
     if distance <= max(SAME, step):
         return Looked(findings, True, door, (), distance)
-    return Looked(findings, False, door, _matching(rows, sent, pairs), distance)
+    matching = _matching(rows, sent, pairs) or _as_sent(scene, door, pairs, findings)
+    return Looked(findings, False, door, matching, distance)
+
+
+def _as_sent(
+    scene: Scene, door: Door, pairs: Sequence[tuple[F32, F32]], findings: Sequence[Finding]
+) -> tuple[Hypothesis, ...]:
+    """Return what was sent as it is: an affine map of what was meant, or what a finding says."""
+
+    def values(frame: Frame) -> F32 | None:
+        return None if frame.sent is None else door.read(frame.sent)
+
+    where = f"input {scene.target!r}"
+    maps = _maps(pairs)
+    if maps:
+        cause = "input.wrong_qparams" if door.kind == "codes" else "input.wrong_mean_std"
+        told = f"what was sent is {maps} of what is meant"
+        line = "x = (pixels * scale - mean) / std  # the network's own"
+        if door.kind == "codes":
+            line = f"x = np.clip(np.rint(values / {door.scale:.9g}) + {door.zero_point}, lo, hi)"
+        return (Hypothesis(Mistake(cause, told, where, (line,)), values),)
+    for row in findings:
+        return (Hypothesis(Mistake(row.cause, row.message, where, (row.mend,)), values),)
+    return ()
+
+
+def _maps(pairs: Sequence[tuple[F32, F32]]) -> str:
+    """Return the affine map from meant to sent, the same or one a channel; empty where none is."""
+    held = np.concatenate([one.reshape(-1, one.shape[-1]) for one, _ in pairs]).astype(np.float64)
+    meant = np.concatenate([row.reshape(-1, row.shape[-1]) for _, row in pairs]).astype(np.float64)
+    told = []
+    for channel in range(held.shape[1]):
+        d, p = held[:, channel], meant[:, channel]
+        free = (d > d.min()) & (d < d.max())  # what was cut off follows no line
+        if free.sum() < 16 or not p[free].std():
+            return ""
+        factor, offset = np.polyfit(p[free], d[free], 1)
+        rest = d[free] - factor * p[free] - offset
+        if float(rest.std()) > 0.02 * float(d[free].std()):
+            return ""
+        told.append(f"{factor:.4g} x {offset:+.4g}")
+    return told[0] if len(set(told)) == 1 else "(" + ", ".join(told) + ") a channel"
 
 
 def _step(door: Door, pairs: Sequence[tuple[F32, F32]]) -> float:
@@ -131,11 +174,7 @@ def _with_shape(row: TensorContract, scene: Scene) -> TensorContract:
     return replace(row, shape=scene.preprocess.raw_shape)
 
 
-def _door(scene: Scene, frame: Frame) -> Door | None:
+def _door(scene: Scene) -> Door | None:
     if not scene.doors:
         return None
-    if len(scene.doors) == 1 or frame.sent is None:
-        return scene.doors[0]
-    whole = frame.sent.dtype.kind in "iub"
-    kinds = ("pixels",) if whole else ("values",)
-    return next((door for door in scene.doors if door.kind in kinds), scene.doors[0])
+    return scene.doors[0]

@@ -1,0 +1,275 @@
+"""One experiment: an input mistake made on purpose, every output mistake undone.
+
+What a trial leaves unexplained is its residual, in units of ordinary noise (`noise`). A trial is
+accepted when it leaves far less than no mistake does, in every frame; docs/diagnosis.md has the
+criterion, and where its constants come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bittrue.diagnosis.door import F32
+from bittrue.diagnosis.facts import Mistake
+from bittrue.diagnosis.instruments import Predicts
+from bittrue.diagnosis.noise import Noise
+from bittrue.diagnosis.readings import Reading, readings
+from bittrue.diagnosis.residual import Left, left_over, mean_square
+from bittrue.diagnosis.scene import Frame, Scene
+
+F64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One trial: an input mistake (or none) with an output mistake (or none).
+
+    Args:
+        input: What was done to the input; None for nothing.
+        output: What was undone at the outputs, one mistake an output that has one.
+        residuals: Of each frame that was looked at.
+        instrument: Which of our networks came nearest.
+        lefts: Of each frame, by output.
+        predicted: What our network gives under the input mistake: of each frame, by output.
+        fitted: Whether the input mistake has figures that were fitted.
+        unsure: How far our own two networks are apart under this mistake, in units of noise, at
+            least 1: out of the domain it was calibrated for, 8 bits are noisier.
+    """
+
+    input: Mistake | None
+    output: tuple[Mistake, ...]
+    residuals: tuple[float, ...]
+    instrument: str
+    lefts: tuple[Mapping[str, Left], ...]
+    predicted: tuple[Mapping[str, F64], ...]
+    fitted: bool = False
+    unsure: float = 1.0
+
+    @property
+    def score(self) -> float:
+        """What is left, held against what may be left at this place; the smaller the better.
+
+        ``(unsure + residual)^2 / (4 unsure)``: the residual itself where it is as expected, more
+        where it is larger than that, and `unsure` where it is smaller: a prediction that may be
+        anything explains nothing.
+        """
+        return (self.unsure + self.residual) ** 2 / (4 * self.unsure)
+
+    @property
+    def residual(self) -> float:
+        """Mean over the frames."""
+        return float(np.mean(self.residuals))
+
+    @property
+    def mistakes(self) -> tuple[Mistake, ...]:
+        """All mistakes: the input's, then one for each cause at the outputs."""
+        first = () if self.input is None else (self.input,)
+        distinct = {row.cause: row for row in reversed(self.output)}
+        return (*first, *distinct.values())
+
+    @property
+    def causes(self) -> frozenset[str]:
+        """Their ids."""
+        return frozenset(row.cause for row in self.mistakes)
+
+
+@dataclass(slots=True)
+class Experiment:
+    """Tries mistakes on a scene.
+
+    Args:
+        scene: What was given.
+        noise: By output.
+        instruments: The float network first; the integer network, where there is one.
+        names: The device's name for each output.
+    """
+
+    scene: Scene
+    noise: Mapping[str, Noise]
+    instruments: Sequence[Predicts]
+    names: Mapping[str, str]
+
+    def alone(self) -> Experiment:
+        """Return the experiment with its first instrument alone: half the runs."""
+        return Experiment(self.scene, self.noise, self.instruments[:1], self.names)
+
+    def apart(self, one: Tried, other: Tried) -> float:
+        """Return how far apart two trials' predictions are, in units of noise."""
+        return self._between(one.predicted, other.predicted)
+
+    def readings(self, frame: Frame) -> dict[str, tuple[Reading, ...]]:
+        """Return the readings of every output of a frame."""
+        exact = self.instruments[0].intended(frame)
+        contracts = self.scene.deployed_outputs
+        return {
+            name: readings(name, array.shape, frame.device, self.names[name], array, contracts)
+            for name, array in exact.items()
+        }
+
+    def pairs(self, name: str) -> list[tuple[F64, F64]]:
+        """Return what the first and the last instrument give for what was meant, a pair a frame."""
+        first, last = self.instruments[0], self.instruments[-1]
+        return [
+            (first.intended(frame)[name], last.intended(frame)[name]) for frame in self.scene.frames
+        ]
+
+    def trials(
+        self,
+        frames: Sequence[Frame],
+        mistake: Mistake | None,
+        values: Callable[[Frame], F32 | None] | None,
+        read: Sequence[Mapping[str, tuple[Reading, ...]]],
+    ) -> list[Tried]:
+        """Return the trials of one input mistake: with each output mistake, and with none."""
+        found: dict[frozenset[str], Tried] = {}
+        made = [None if values is None else values(frame) for frame in frames]
+        if values is not None and any(row is None for row in made):
+            return []
+        table = [
+            [
+                instrument.intended(frame) if row is None else instrument(frame, row)
+                for frame, row in zip(frames, made, strict=True)
+            ]
+            for instrument in self.instruments
+        ]
+        unsure = max(1.0, self._between(table[0], table[-1]))
+        for instrument, predictions in zip(self.instruments, table, strict=True):
+            for row in self._with_outputs(mistake, predictions, read, instrument.name):
+                key = frozenset(item.cause for item in row.output)
+                if key not in found or row.residual < found[key].residual:
+                    found[key] = replace(row, unsure=unsure)
+        return list(found.values())
+
+    def _between(
+        self, one: Sequence[Mapping[str, F64]], other: Sequence[Mapping[str, F64]]
+    ) -> float:
+        """Return how far apart two predictions are, in units of noise."""
+        gaps = [
+            mean_square(mine[name] - theirs[name], self.noise[name].power)
+            for mine, theirs in zip(one, other, strict=True)
+            for name in mine
+        ]
+        return float(np.mean(gaps))
+
+    def _with_outputs(
+        self,
+        mistake: Mistake | None,
+        predictions: Sequence[Mapping[str, F64]],
+        read: Sequence[Mapping[str, tuple[Reading, ...]]],
+        instrument: str,
+    ) -> list[Tried]:
+        """Return one trial for no output mistake, and one for each cause that improves on it."""
+        table = [
+            self._lefts(predicted, rows) for predicted, rows in zip(predictions, read, strict=True)
+        ]
+        causes = {
+            left.reading.mistake.cause
+            for rows in table
+            for lefts in rows.values()
+            for left in lefts
+            if left.reading.mistake is not None
+        }
+        made = [self._chosen(mistake, "", table, predictions, instrument)]
+        made += [self._chosen(mistake, c, table, predictions, instrument) for c in sorted(causes)]
+        return [made[0], *(row for row in made[1:] if row.output)]
+
+    def _lefts(
+        self, predicted: Mapping[str, F64], rows: Mapping[str, tuple[Reading, ...]]
+    ) -> dict[str, list[Left]]:
+        return {
+            name: [
+                left
+                for reading in rows[name]
+                if (left := left_over(reading, array, self.noise[name], self.pairs(name)))
+                is not None
+            ]
+            for name, array in predicted.items()
+        }
+
+    def _chosen(
+        self,
+        mistake: Mistake | None,
+        cause: str,
+        table: Sequence[Mapping[str, list[Left]]],
+        predictions: Sequence[Mapping[str, F64]],
+        instrument: str,
+    ) -> Tried:
+        """Return the trial in which each output is read plainly, or after one cause is undone.
+
+        The variant is the same in every frame: the one that leaves least over all of them.
+        """
+        names = list(predictions[0])
+        picked = {name: _variant(cause, [rows[name] for rows in table]) for name in names}
+        undone = [named(rows) for rows in picked.values() if rows is not None]
+        residuals, lefts = [], []
+        for index, predicted in enumerate(predictions):
+            here = {name: rows[index] for name, rows in picked.items() if rows is not None}
+            each = [
+                # No plain reading: all of the output is unexplained.
+                here[name].residual
+                if name in here
+                else mean_square(predicted[name], self.noise[name].power)
+                for name in names
+            ]
+            residuals.append(float(np.mean(each)))
+            lefts.append(here)
+        return Tried(
+            mistake,
+            tuple(row for row in undone if row is not None),
+            tuple(residuals),
+            instrument,
+            tuple(lefts),
+            tuple(predictions),
+        )
+
+
+def named(lefts: Sequence[Left]) -> Mistake | None:
+    """Return the mistake of a reading; a fitted scale that is the output's own means: done twice.
+
+    Dequantised twice, values lie on a grid of the scale's square; and the zero point, which is a
+    whole number of codes, is subtracted once too often.
+    """
+    left, told = lefts[0], lefts[0].reading.mistake
+    if told is None or told.cause != "output.wrong_qparams" or left.reading.fit != "affine":
+        return told
+    given = np.concatenate([row.reading.values.reshape(-1) for row in lefts])
+    step = grid(given)
+    if step is None or abs(step / left.factor**2 - 1) > 0.25:
+        return told
+    what = f"dequantised twice: by {left.factor:.6g} once too often"
+    return replace(told, cause="output.dequantized_twice", what=what)
+
+
+def grid(values: F64) -> float | None:
+    """Return the step of which all differences are whole multiples; None where there is none."""
+    levels = np.unique(values)
+    if not 3 <= levels.size <= 4096:
+        return None
+    gaps = np.diff(levels)
+    gaps = gaps[gaps > 1e-6 * float(np.ptp(levels))]
+    for part in (1, 2, 3, 4, 5, 6, 7, 8):
+        step = float(gaps.min()) / part
+        steps = gaps / step
+        if float(np.abs(steps - np.rint(steps)).max()) < 0.05:
+            return step
+    return None
+
+
+def _variant(cause: str, frames: Sequence[list[Left]]) -> list[Left] | None:
+    """Return, one a frame, the lefts of the reading that leaves least; None where none applies."""
+    found: dict[str, list[Left]] = {}
+    for lefts in frames:
+        for left in lefts:
+            told = left.reading.mistake
+            if told is None or told.cause == cause:
+                label = "" if told is None else f"{told.cause} {told.what}"
+                label += left.reading.fit
+                found.setdefault(label, []).append(left)
+    complete = [rows for rows in found.values() if len(rows) == len(frames)]
+    if not complete:
+        return None
+    return min(complete, key=lambda rows: float(np.mean([row.residual for row in rows])))
