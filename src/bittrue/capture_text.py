@@ -29,6 +29,7 @@ SENT = "sent"
 MOST_TEXT = 1 << 24
 MOST_TENSORS = 1 << 16
 _SHOWN = 60
+_FAMILY = SCHEMA.partition("/")[0] + "/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,27 +78,33 @@ def description_beside(file: Path, alone: str = "") -> Description | None:
     for suffix in (".json", ".toml"):
         side = file.with_suffix(suffix)
         if side.is_file():
-            return read_description(side, alone)
+            return read_description(side, alone, may_be_foreign=True)
     return None
 
 
-def read_description(file: Path, alone: str = "") -> Description | None:
+def read_description(
+    file: Path, alone: str = "", *, may_be_foreign: bool = False
+) -> Description | None:
     """Return what a description's file says, as `parse_description` does."""
     try:
         with file.open("rb") as stream:
             text = stream.read(MOST_TEXT + 1)
     except OSError as why:
         raise unreadable(file, why) from why
-    return parse_description(text, str(file), alone)
+    return parse_description(text, str(file), alone, may_be_foreign=may_be_foreign)
 
 
-def parse_description(text: bytes, path: str, alone: str = "") -> Description | None:
-    """Return what a description says; None if it is JSON with another program's schema.
+def parse_description(
+    text: bytes, path: str, alone: str = "", *, may_be_foreign: bool = False
+) -> Description | None:
+    """Return what a description says; None if it is another program's, and may be.
 
     Args:
         text: JSON, or TOML where the path ends so.
         path: Of the file.
         alone: As in `description_beside`.
+        may_be_foreign: Whether a file of another schema is passed over: out.json beside out.npz
+            may be anything.
 
     Raises:
         FormatError: if it is damaged or breaks a rule.
@@ -105,7 +112,7 @@ def parse_description(text: bytes, path: str, alone: str = "") -> Description | 
     try:
         if len(text) > MOST_TEXT:
             raise ValueError(f"has more than {MOST_TEXT} bytes")
-        return _description(text, path, alone)
+        return _description(text, path, alone, may_be_foreign=may_be_foreign)
     except (TypeError, ValueError, RecursionError) as why:
         reason = "it is nested too deeply" if isinstance(why, RecursionError) else str(why)
         raise FormatError(
@@ -118,13 +125,16 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _description(text: bytes, path: str, alone: str) -> Description | None:
+def _description(text: bytes, path: str, alone: str, *, may_be_foreign: bool) -> Description | None:
     decoded = text.decode("utf-8")
     parsed = tomllib.loads(decoded) if path.endswith(".toml") else json.loads(decoded)
     data = as_object(parsed, "the description")
-    if data.get("schema", SCHEMA) != SCHEMA:
+    schema = str(data.get("schema", SCHEMA))[:_SHOWN]
+    if schema != SCHEMA and may_be_foreign and not schema.startswith(_FAMILY):
         log.warning("%s: is no description of a capture, and is passed over", path)
         return None
+    if schema != SCHEMA:
+        raise ValueError(f"the schema is {schema!r}, and {SCHEMA!r} is read")
     if "tensors" not in data and alone:
         return Description(path, (_row(data, alone, "the description"),))
     _refuse_unknown(data, ("schema", "tensors", "metadata"), "the description")

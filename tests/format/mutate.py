@@ -30,8 +30,11 @@ import onnx
 from PIL import Image
 
 from bittrue.archive import MANIFEST, archive_bytes, open_archive, sha256
+from bittrue.capture import Capture, Captured, read_captures, write_capture
 from bittrue.compiler.fileformat import from_bytes, to_bytes
+from bittrue.contract.deployed import load_deployed
 from bittrue.contract.preprocess import Preprocess, load_preprocess
+from bittrue.contract.tensor import TensorContract
 from bittrue.errors import Error
 from bittrue.importers.onnx import import_onnx
 from bittrue.inputs import read_input
@@ -405,14 +408,45 @@ ODD_TOML += ("{a = 1}", "[[1], [2]]", "[1, 'a']", "1979-05-27", "[" * 500, "[1e3
 
 
 def change_toml(data: bytes, rng: Rng) -> bytes:
-    """Change a value, a key, or the bytes of a preprocessing file."""
+    """Change a value, a key, or the bytes of a file of settings."""
     if rng.randrange(3) == 0:
         return change_bytes(data, rng)
-    keys = [*tomllib.loads(data.decode()), *Preprocess.__dataclass_fields__, "\N{SNOWMAN}", '"a b"']
+    fields = (*Preprocess.__dataclass_fields__, *TensorContract.__dataclass_fields__)
+    keys = [*tomllib.loads(data.decode()), *fields, "\N{SNOWMAN}", '"a b"']
     lines = data.decode().splitlines()
     line = f"{rng.choice(keys)} = {rng.choice(ODD_TOML)}"
     lines[rng.randrange(len(lines))] = line
     return "\n".join(lines).encode()
+
+
+# --- captures ------------------------------------------------------------------------------------
+
+
+def _capture() -> bytes:
+    outputs = (
+        Captured("boxes", np.arange(12, dtype=np.float32).reshape(3, 4), layout="NC"),
+        Captured("scores", np.arange(5, dtype=np.uint8), 0.5, 3, holds="codes"),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "capture.zip"
+        write_capture(path, Capture("", outputs, {"x": np.zeros(3)}, {"device": "a", "n": [1]}))
+        return path.read_bytes()
+
+
+def change_capture(data: bytes, rng: Rng) -> bytes:
+    """Change the description, an array, or the zip around both."""
+    if rng.randrange(4) == 0:
+        return change_zip(data, rng)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    name = rng.choice(sorted(members))
+    if name == "capture.json":
+        members[name] = json_bytes(change_json(json.loads(members[name]), rng))
+    else:
+        members[name] = change_npy(members[name], rng)
+    if rng.randrange(8) == 0:
+        members[rng.choice(("../x.npy", "a.npz", "\N{SNOWMAN}.npy", "x"))] = members.pop(name)
+    return _stored(members)
 
 
 # --- torch ---------------------------------------------------------------------------------------
@@ -454,6 +488,20 @@ def change_foreign_zip(data: bytes, rng: Rng) -> bytes:
     return rng.choice((change_zip, change_bytes))(data, rng)
 
 
+DEPLOYED = """[[input]]
+name = "images"
+dtype = "uint8"
+shape = [1, 4, 4, 3]
+layout = "NHWC"
+range = [0, 1]
+[[output]]
+name = "scores"
+dtype = "int8"
+scale = "1/256"
+zero_point = -3
+shape = [1, 5]
+holds = "codes"
+"""
 RAW = {"images": Preprocess(size=(16, 16))}
 
 
@@ -477,6 +525,8 @@ KINDS: dict[str, Kind] = {
     "samples": Kind(".npy", _npy, change_npy, _read_samples),
     "zipped samples": Kind(".npz", _npz, change_zip, _read_samples),
     "toml": Kind(".toml", TOML.encode, change_toml, load_preprocess),
+    "capture": Kind(".zip", _capture, change_capture, read_captures),
+    "deployed": Kind(".toml", DEPLOYED.encode, change_toml, load_deployed),
     "torch": Kind(".pt", _weights, change_bytes, _read_weights),
     "torch zip": Kind(".pt", _weights, change_zip, _read_weights),
     "safetensors": Kind(".safetensors", _safetensors, change_safetensors, _read_weights),

@@ -225,6 +225,13 @@ def test_another_program_s_json_beside_a_npz_is_passed_over(tmp_path: Path) -> N
     same(named(only(tmp_path / "out.npz")), {"scores": CODES})
 
 
+def test_another_program_s_json_as_the_description_of_a_zip_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
+        archive.writestr("capture.json", '{"schema": "bittrue.run/1", "outputs": []}')
+    with pytest.raises(FormatError, match=r"the schema is 'bittrue\.run/1'"):
+        read_captures(tmp_path / "c.zip")
+
+
 def test_two_tensors_of_one_name_are_not_written(tmp_path: Path) -> None:
     twice = Capture("", (Captured("a", CODES), Captured("a", BOXES)))
     with pytest.raises(DataError, match="two tensors have the name 'a'"):
@@ -244,6 +251,10 @@ def test_a_capture_is_written_as_npz_or_zip_only(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("[", "Expecting value"),
+        (
+            '{"schema": "bittrue.capture/2", "tensors": []}',
+            "the schema is 'bittrue.capture/2', and",
+        ),
         ("[]", "the description is .* not an object"),
         ('{"tensors": [{"name": "scores", "scal": 2}]}', "'scal' is unknown; did you mean 'scale'"),
         ('{"tensors": [{"name": "scores", "layout": "NHCW"}]}', "did you mean 'NHWC'"),
