@@ -6,7 +6,7 @@ SOURCES := $(shell find native src -name '*.cc' -o -name '*.h' -o -name '*.inc' 
 # pip's CPU build of torch is the small one at exactly this version.
 TORCH  := torch==2.13.0
 
-.PHONY: demo test lint format type bench bits replay operators fuzz fuzz-short sanitize tsan ci nightly clean
+.PHONY: demo test lint format type bench faults bits replay operators fuzz fuzz-short sanitize tsan ci nightly clean
 
 demo: $(VENV)/.tools
 	$(BIN)/bittrue demo --output demo
@@ -32,6 +32,10 @@ type: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python bench/networks.py
+
+# Devices with planted mistakes, and how many `bittrue diagnose` names: docs/faults.md.
+faults: $(VENV)/.dev
+	$(BIN)/python -m bench.faults all --page
 
 # docs/operators.md from ONNX's own test cases and the tables in the code.
 operators: $(VENV)/.dev

@@ -12,7 +12,7 @@ import numpy as np
 from bench.faults import input_faults, output_faults
 from bench.faults.codes import Codes
 from bench.faults.device import Arrays, Device
-from bench.faults.effect import effect
+from bench.faults.effect import effect, error_ratio
 from bench.faults.input_faults import Buffer, device_with, send
 from bench.faults.output_faults import Given
 from bench.faults.plans import Plan
@@ -29,7 +29,8 @@ class Made:
         pictures: Names of the pictures, one a capture.
         buffers: What was sent for each.
         captures: What was captured for each; empty where the device refused.
-        effect: Error energy over the healthy device's.
+        effect: Energy of what the mistake changes, over the healthy device's error.
+        error_ratio: Its error energy, over the healthy device's.
         parts: Of a pair: the effect of each mistake alone.
         refused: Whether the device's library refused the buffer.
         target: The device as it is configured, for its contract.
@@ -40,6 +41,7 @@ class Made:
     buffers: list[Buffer]
     captures: list[Arrays]
     effect: float
+    error_ratio: float
     parts: dict[str, float]
     refused: bool
     target: Device
@@ -65,9 +67,9 @@ def make(shop: Workshop, plan: Plan) -> Made:
     right = [shop.references[name] for name in pictures]
     healthy = [shop.healthy[name] for name in pictures]
     kept = [{name: row[name] for name in shop.outputs if name in row} for row in made.captures]
-    size = effect(right, healthy, kept)
+    size, error = effect(right, healthy, kept), error_ratio(right, healthy, kept)
     parts = _parts(shop, plan, target, pictures) if len(plan.causes) > 1 else {}
-    finished = replace(made, effect=size, parts=parts)
+    finished = replace(made, effect=size, error_ratio=error, parts=parts)
     return _renamed(shop, finished) if plan.special == "renamed" else finished
 
 
@@ -93,7 +95,7 @@ def _captured(
             seen = _seen(shop, plan, codes, place, buffer)
             x = configured.accept(plan.kind, seen)
             captures.append(_capture(shop, plan, configured, x, taps, place))
-    return Made(plan, pictures, buffers, captures, 0.0, {}, not captures, configured)
+    return Made(plan, pictures, buffers, captures, 0.0, 0.0, {}, not captures, configured)
 
 
 def _seen(shop: Workshop, plan: Plan, codes: Codes, place: int, buffer: Buffer) -> np.ndarray:
@@ -178,6 +180,7 @@ def write(shop: Workshop, made: Made, folder: Path) -> None:
         "planted": [plan.input_fault, plan.output_fault, plan.device, plan.special],
         "refused": made.refused,
         "effect": made.effect,
+        "error_ratio": made.error_ratio,
         "parts": made.parts,
         "arguments": arguments,
     }

@@ -41,8 +41,19 @@ def _rescale(model: onnx.ModelProto, place: float, factor: float) -> None:
     scales = [node.input[1] for node in model.graph.node if node.op_type == "QuantizeLinear"]
     scales = [name for name in dict.fromkeys(scales) if name in weights]
     row = weights[scales[min(int(place * len(scales)), len(scales) - 1)]]
+    if factor > 1 and _wide(model, weights):
+        factor *= 257
     scaled = numpy_helper.to_array(row) * np.float32(factor)
     row.CopyFrom(numpy_helper.from_array(np.asarray(scaled, np.float32), row.name))
+
+
+def _wide(model: onnx.ModelProto, constants: dict[str, onnx.TensorProto]) -> bool:
+    """Whether its activations have 16 bits."""
+    points = [node.input[2] for node in model.graph.node if node.op_type == "QuantizeLinear"]
+    return any(
+        name in constants and constants[name].data_type == onnx.TensorProto.UINT16
+        for name in points
+    )
 
 
 def coarsen_weights(model: onnx.ModelProto, place: float) -> None:
@@ -54,7 +65,7 @@ def coarsen_weights(model: onnx.ModelProto, place: float) -> None:
     steps = numpy_helper.to_array(constants[scales]).astype(np.float64)  # [O]
     shape = (-1, *(1,) * (integers.ndim - 1)) if integers.shape[0] == steps.size else (1, -1)
     real = integers * steps.reshape(shape)
-    coarse = 10 * np.abs(real).max() / 127
+    coarse = 16 * np.abs(real).max() / 127
     kept = np.clip(np.rint(real / coarse), -127, 127).astype(np.int8)
     constants[codes].CopyFrom(numpy_helper.from_array(kept, codes))
     same = np.full(steps.shape, coarse, np.float32)

@@ -98,20 +98,18 @@ def quantised(
     network: Network,
     weights: QuantType = QuantType.QInt8,
 ) -> None:
-    """Write an int8 network: uint8 activations, weights with a scale a channel."""
+    """Write a quantised network: unsigned activations, 8-bit weights with a scale a channel."""
     logging.getLogger().setLevel(logging.ERROR)
     model = onnx.load(source)
-    left_out = [row.name for row in model.graph.node if row.op_type in network.float_nodes]
     quantize_static(
         str(source),
         str(target),
         Samples(model.graph.input[0].name, inputs),
         quant_format=QuantFormat.QDQ,
         per_channel=True,
-        activation_type=QuantType.QUInt8,
+        activation_type=QuantType.QUInt16 if network.wide else QuantType.QUInt8,
         weight_type=weights,
         calibrate_method=METHODS[network.method],
-        nodes_to_exclude=left_out,
     )
 
 

@@ -22,7 +22,7 @@ def energy(reference: Sequence[np.ndarray], given: Sequence[np.ndarray]) -> floa
     return total
 
 
-def effect(
+def error_ratio(
     reference: Sequence[Arrays], healthy: Sequence[Arrays], faulty: Sequence[Arrays]
 ) -> float:
     """Return the greatest ratio, over the outputs, of |faulty - R|^2 to |healthy - R|^2.
@@ -43,6 +43,27 @@ def effect(
         least = 1e-12 * sum(float(np.square(row, dtype=np.float64).sum()) for row in right)
         fault = energy(right, [row[name] for row in faulty])
         ratios.append(fault / max(noise, least, 1e-30))
+    return float(min(max(ratios), INFINITE))
+
+
+def effect(
+    reference: Sequence[Arrays], healthy: Sequence[Arrays], faulty: Sequence[Arrays]
+) -> float:
+    """Return the greatest ratio, over the outputs, of |faulty - healthy|^2 to |healthy - R|^2.
+
+    It is what the mistake changes, in units of the healthy device's own noise: `error_ratio` of a
+    mistake that changes nothing is 1, its effect is 0.
+    """
+    if not faulty or len(faulty) != len(reference):
+        return INFINITE
+    ratios = []
+    for name in reference[0]:
+        given = [row[name] for row in healthy]
+        noise = energy([row[name] for row in reference], given)
+        if any(name not in row for row in faulty):
+            return INFINITE
+        least = 1e-12 * sum(float(np.square(row, dtype=np.float64).sum()) for row in given)
+        ratios.append(energy(given, [row[name] for row in faulty]) / max(noise, least, 1e-30))
     return float(min(max(ratios), INFINITE))
 
 

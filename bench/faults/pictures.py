@@ -67,9 +67,9 @@ def scene(part: str, number: int) -> Image.Image:
 
 
 def face(part: str, number: int) -> Image.Image:
-    """Return one face with some of a photograph around it, 96 by 96."""
-    picture = photograph(part, number).resize((96, 96), Image.Resampling.BICUBIC)
-    picture.paste(_face(part, number, 76), (10, 10))
+    """Return one face with some of a photograph around it, 96 high and 120 wide."""
+    picture = photograph(part, number).resize((120, 96), Image.Resampling.BICUBIC)
+    picture.paste(_face(part, number, 76), (20, 10))
     return picture
 
 

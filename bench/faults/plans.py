@@ -8,6 +8,7 @@ from bench.faults import input_faults, output_faults
 from bench.faults.input_faults import KINDS
 from bench.faults.networks import Network
 from bench.faults.output_faults import Given
+from bench.faults.recipe import Recipe
 
 #: What a user gives besides the model and the pictures: nothing; the array sent; that and the
 #: device's contract; or no model at all but the outputs of the float network.
@@ -148,7 +149,7 @@ def _outputs(given: Given) -> list[Plan]:
 def _devices(network: Network, given: Given) -> list[Plan]:
     rows: list[Plan] = []
     for number, (name, cause) in enumerate(DEVICES.items()):
-        if network.recipe.plain and name == "domain_raw":
+        if name in _same_domains(network.recipe):
             continue
         if name == "shared_scale" and not _unlike(given):
             continue
@@ -160,6 +161,13 @@ def _devices(network: Network, given: Given) -> list[Plan]:
             plan = Plan(f"{name}_dump", (cause,), kind, "all", source, device=name, special=special)
             rows.append(plan)
     return rows
+
+
+def _same_domains(recipe: Recipe) -> set[str]:
+    """Return which other domains of calibration are the right one."""
+    centred = any(recipe.mean) or set(recipe.std) != {1.0}
+    unit = recipe.scale == 1 / 255 and not centred
+    return ({"domain_raw"} if recipe.plain else set()) | ({"domain_unit"} if unit else set())
 
 
 def _unlike(given: Given) -> bool:

@@ -28,7 +28,7 @@ from bench.faults.device import (
     with_taps,
     write_prepared,
 )
-from bench.faults.effect import effect, energy
+from bench.faults.effect import energy, error_ratio
 from bench.faults.networks import Network
 from bench.faults.pictures import KINDS, constant, noise
 from bench.faults.recipe import F32, U8, batched, normalised, pixels
@@ -40,7 +40,7 @@ PICTURES = 3
 #: Inner tensors that a dump holds at most, and how large each may be.
 DUMPED, DUMPED_ELEMENTS = 20, 200_000
 #: Where in a network an edit is tried; the one that shows most is kept.
-PLACES = (0.1, 0.35, 0.6)
+PLACES = (0.05, 0.2, 0.4, 0.6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +299,7 @@ def ratio(shop: Workshop, other: Device) -> float:
     given = [
         [row.values(row.run(shop.inputs[name])) for name in shop.names] for row in (healthy, other)
     ]
-    return effect(right, given[0], given[1])
+    return error_ratio(right, given[0], given[1])
 
 
 def dumped(shop: Workshop) -> tuple[str, ...]:
