@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bittrue.diagnosis.experiment import Experiment, Tried
 from bittrue.diagnosis.facts import Effect, Explanation, Trial
+from bittrue.diagnosis.hypotheses import ORDER
 from bittrue.diagnosis.scene import Frame
 from bittrue.diagnosis.search import Searched
 
@@ -27,8 +28,10 @@ class Criterion:
         quiet: Where no mistake leaves less than this, nothing seems wrong ...
         quiet_gain: ... and a trial must gain this much more to be believed.
         far: What a trial leaves is at most so many times what may be left at its place.
+        loudest: More than this is not believed of any place.
         step: Each further mistake, and each fitted figure, must gain this much over fewer.
         tie: Trials within this factor of the best one fit equally well.
+        loud: Where 8 bits are noisy, trials that may be true are tied within this factor.
         near: So may trials within this factor ...
         alike: ... whose predictions are no farther apart than this part of what the best leaves.
         most: No more than so many are said to be tied.
@@ -38,15 +41,19 @@ class Criterion:
     frame_gain: float = 1.15
     quiet: float = 2.5
     quiet_gain: float = 4.0
-    far: float = 40.0
+    far: float = 12.0
+    loudest: float = 10.0
     step: float = 1.6
     tie: float = 1.12
     near: float = 2.0
+    loud: float = 6.0
     alike: float = 0.3
     most: int = 3
 
 
 CRITERION = Criterion()
+#: From this on our own two networks disagree so much that 8 bits are noisy there.
+LOUD = 4.0
 
 
 def accepted(
@@ -63,7 +70,7 @@ def accepted(
         return []
     best = min(fitting, key=lambda row: row.score * criterion.step ** complexity(row))
     tied = [row for row in fitting if row is best or _ties(row, best, experiment, criterion)]
-    tied.sort(key=lambda row: (row is not best, row.score))
+    tied.sort(key=lambda row: (row is not best, _prior(row), row.score))
     distinct: dict[frozenset[str], Tried] = {}
     for row in tied:
         distinct.setdefault(row.causes, row)
@@ -75,9 +82,22 @@ def _ties(row: Tried, best: Tried, experiment: Experiment, criterion: Criterion)
         return False
     if row.score <= best.score * criterion.tie:
         return True
+    if _likely(row) and _likely(best) and row.score <= best.score * criterion.loud:
+        return True
     if row.score > best.score * criterion.near or len(row.causes) != len(best.causes):
         return False
     return experiment.apart(row, best) <= criterion.alike * best.residual
+
+
+def _likely(row: Tried) -> bool:
+    """Whether our own networks disagree about a mistake by as much as it leaves: it may be true."""
+    return row.unsure > LOUD and row.residual <= 1.5 * row.unsure
+
+
+def _prior(row: Tried) -> int:
+    """Return the place of an input mistake in the order of what people get wrong."""
+    cause = "" if row.input is None else row.input.cause
+    return ORDER.index(cause) if cause in ORDER else len(ORDER)
 
 
 def complexity(row: Tried) -> int:
@@ -87,7 +107,7 @@ def complexity(row: Tried) -> int:
 
 
 def _explains(row: Tried, base: Tried, criterion: Criterion) -> bool:
-    if not row.mistakes or len(row.residuals) != len(base.residuals):
+    if not row.mistakes or len(row.residuals) != len(base.residuals) or not base.residual:
         return False
     quiet = base.residual < criterion.quiet
     wanted = criterion.quiet_gain if quiet else criterion.gain
@@ -95,7 +115,7 @@ def _explains(row: Tried, base: Tried, criterion: Criterion) -> bool:
         mine * criterion.frame_gain <= none
         for mine, none in zip(row.residuals, base.residuals, strict=True)
     )
-    near = row.residual <= criterion.far * row.unsure
+    near = row.residual <= criterion.far * min(row.unsure, criterion.loudest)
     return each and near and row.residual * wanted <= base.residual
 
 
@@ -180,7 +200,7 @@ def _effects(
     own executable the right input.
     """
     found = []
-    for name in exact[0]:
+    for name in mended[0]:
         before = [
             (truth[name], lefts[name].values)
             for truth, lefts in zip(exact, base.lefts, strict=True)

@@ -17,8 +17,9 @@ from bittrue.diagnosis.experiment import Experiment
 from bittrue.diagnosis.facts import Diagnosis, Explanation, Mistake, NotTried, Trial
 from bittrue.diagnosis.given import Given, open_scene
 from bittrue.diagnosis.hypotheses import Hypothesis, hypotheses
+from bittrue.diagnosis.inner import inner_names
 from bittrue.diagnosis.instruments import Instruments, instruments
-from bittrue.diagnosis.leftover import ORDINARY, left_unexplained
+from bittrue.diagnosis.leftover import ORDINARY, Leftover, left_unexplained
 from bittrue.diagnosis.pictures import unrepresentative
 from bittrue.diagnosis.repeats import nondeterministic, stale
 from bittrue.diagnosis.scene import Scene
@@ -150,7 +151,7 @@ class _Answer:
         exact = made.exact(frames)
         names = self._names(exact[0])
         late = stale(frames, exact, made.noise, names)
-        experiment = Experiment(self.scene, made.noise, made.rows, names)
+        experiment = Experiment(self.scene, made.noise, made.rows, names, made.inner)
         with self.clock.step("experiments"):
             chosen = self._chosen(rows, looked)
             searched = search(
@@ -163,14 +164,24 @@ class _Answer:
         contract = self._by_contract(looked, answers, searched)
         if contract:
             answers, best = contract, []
+        left = Leftover(())
         if not answers:
             with self.clock.step("statistics"):
-                answers = left_unexplained(self.scene, searched.baseline, made, names)
+                left = left_unexplained(
+                    self.scene,
+                    searched.baseline,
+                    made,
+                    names,
+                    budget=self.budget,
+                    seen=self.seen,
+                )
+                answers = left.explanations
         return self._told(
             answers,
             looked,
             others=runners_up(searched, best),
-            tried=trials(searched),
+            tried=(*left.trials, *trials(searched)),
+            first_layer=left.first_layer,
             not_tried=(*self._not_tried(looked), *searched.not_tried),
             residual=searched.baseline.residual,
             noise=made.told,
@@ -178,9 +189,10 @@ class _Answer:
 
     def _names(self, exact: Mapping[str, F64]) -> dict[str, str]:
         device = self.scene.frames[0].device
+        inner = set(inner_names(self.scene))
         paired = pair_names(
-            {name: row.shape for name, row in exact.items()},
-            [(name, row.size) for name, row in device.items()],
+            {name: row.shape for name, row in exact.items() if name not in inner},
+            [(name, row.size) for name, row in device.items() if name not in inner],
         )
         by_hand = dict(self.given.names or {})
         strange = [name for name in by_hand if name not in paired]
@@ -231,6 +243,7 @@ class _Answer:
         not_tried: tuple[NotTried, ...] = (),
         residual: float | None = None,
         noise: str = "",
+        first_layer: str = "",
     ) -> Diagnosis:
         found = Diagnosis(
             verdict="",
@@ -240,6 +253,7 @@ class _Answer:
             not_tried=not_tried,
             residual=residual,
             noise=noise,
+            first_layer=first_layer,
         )
         found = self._unrepresentative(found)
         return replace(found, verdict=verdict_of(found))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bittrue.diagnosis.door import F32
 from bittrue.diagnosis.facts import Mistake
+from bittrue.diagnosis.inner import within_limits
 from bittrue.diagnosis.instruments import Predicts
 from bittrue.diagnosis.noise import Noise
 from bittrue.diagnosis.readings import Reading, readings
@@ -86,16 +87,18 @@ class Experiment:
         noise: By output.
         instruments: The float network first; the integer network, where there is one.
         names: The device's name for each output.
+        inner: Which of these are inner tensors: they are only read plainly.
     """
 
     scene: Scene
     noise: Mapping[str, Noise]
     instruments: Sequence[Predicts]
     names: Mapping[str, str]
+    inner: frozenset[str] = frozenset()
 
     def alone(self) -> Experiment:
         """Return the experiment with its first instrument alone: half the runs."""
-        return Experiment(self.scene, self.noise, self.instruments[:1], self.names)
+        return replace(self, instruments=self.instruments[:1])
 
     def apart(self, one: Tried, other: Tried) -> float:
         """Return how far apart two trials' predictions are, in units of noise."""
@@ -105,16 +108,26 @@ class Experiment:
         """Return the readings of every output of a frame."""
         exact = self.instruments[0].intended(frame)
         contracts = self.scene.deployed_outputs
-        return {
-            name: readings(name, array.shape, frame.device, self.names[name], array, contracts)
-            for name, array in exact.items()
-        }
+        outputs = {name: row for name, row in frame.device.items() if name not in self.inner}
+        found = {}
+        for name, array in exact.items():
+            if name in self.inner:
+                given = np.asarray(frame.device[name], np.float64)
+                if given.size == array.size:
+                    plain = within_limits(given.reshape(array.shape), array)
+                    found[name] = (Reading(name, None, plain),)
+                continue
+            own = self.names[name]
+            found[name] = readings(name, array.shape, outputs, own, array, contracts)
+        return found
 
     def pairs(self, name: str) -> list[tuple[F64, F64]]:
         """Return what the first and the last instrument give for what was meant, a pair a frame."""
         first, last = self.instruments[0], self.instruments[-1]
         return [
-            (first.intended(frame)[name], last.intended(frame)[name]) for frame in self.scene.frames
+            (first.intended(frame)[name], last.intended(frame)[name])
+            for frame in self.scene.frames
+            if name in last.intended(frame)
         ]
 
     def trials(
@@ -152,6 +165,7 @@ class Experiment:
             mean_square(mine[name] - theirs[name], self.noise[name].power)
             for mine, theirs in zip(one, other, strict=True)
             for name in mine
+            if name in theirs
         ]
         return float(np.mean(gaps))
 
@@ -188,6 +202,7 @@ class Experiment:
                 is not None
             ]
             for name, array in predicted.items()
+            if name in rows
         }
 
     def _chosen(
@@ -202,7 +217,7 @@ class Experiment:
 
         The variant is the same in every frame: the one that leaves least over all of them.
         """
-        names = list(predictions[0])
+        names = list(table[0])
         picked = {name: _variant(cause, [rows[name] for rows in table]) for name in names}
         undone = [named(rows) for rows in picked.values() if rows is not None]
         residuals, lefts = [], []

@@ -150,4 +150,4 @@ class Diagnosis:
     def healthy(self) -> bool:
         """Whether nothing is wrong: no cause, or only the ordinary noise of 8 bits."""
         harmless = {"none", "quant.expected", "runtime.rounding"}
-        return all(set(row.causes) <= harmless for row in self.best)
+        return bool(self.best) and all(set(row.causes) <= harmless for row in self.best)

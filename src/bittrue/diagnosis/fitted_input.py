@@ -91,7 +91,7 @@ def _close_in(left: Callable[[F64], float], start: F64, deadline: float) -> F64:
             simplex = [simplex[0]] + [
                 (left(point), point) for point in ((row[1] + middle) / 2 for row in simplex[1:])
             ]
-    return min(simplex, key=lambda row: row[0])[1]
+    return np.asarray(min(simplex, key=lambda row: row[0])[1], np.float64)
 
 
 def _moved(left: Callable[[F64], float], simplex: list[tuple[float, F64]]) -> tuple[float, F64]:

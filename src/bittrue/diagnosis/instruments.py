@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bittrue import chain
 from bittrue.diagnosis.door import F32, scaling_of
+from bittrue.diagnosis.inner import inner_names
 from bittrue.diagnosis.noise import ENOUGH, Noise, all_noise
 from bittrue.diagnosis.predict import Instrument
 from bittrue.diagnosis.scene import Frame, Scene
@@ -82,6 +83,12 @@ class Instruments:
         """Return what our own deployed network gives for the input as it should be."""
         return [self.rows[-1].intended(frame) for frame in frames]
 
+    @property
+    def inner(self) -> frozenset[str]:
+        """Names of the inner tensors among what is predicted."""
+        first = self.rows[0]
+        return frozenset(first.taps if isinstance(first, Instrument) else ())
+
 
 def instruments(scene: Scene) -> Instruments:
     """Return what can be run in this scene."""
@@ -92,7 +99,7 @@ def instruments(scene: Scene) -> Instruments:
     if network is None:
         engine = Instrument("integer", scene, open_runner(scene.subject, "compiled"))
         return _with_noise((engine,), frames, GUESSED)
-    exact = Instrument("float", scene, fast_runner(network))
+    exact = Instrument("float", scene, fast_runner(network), inner_names(scene))
     if scene.subject.executable is not None:
         engine = Instrument("integer", scene, open_runner(scene.subject, "compiled"))
         return _with_noise((exact, engine), frames, OWN)
@@ -135,15 +142,16 @@ def _made(network: Network, scene: Scene) -> Runner | None:
 
 def _with_noise(rows: tuple[Predicts, ...], frames: Sequence[Frame], told: str) -> Instruments:
     exact = [rows[0].intended(frame) for frame in frames]
+    inner = rows[0].taps if isinstance(rows[0], Instrument) else ()
     if len(rows) == 1:
-        return Instruments(rows, all_noise(exact, []), told)
+        return Instruments(rows, all_noise(exact, [], inner), told)
     coded = [rows[1].intended(frame) for frame in frames]
-    few = min(sum(frame[name].size for frame in exact) for name in exact[0]) < ENOUGH
+    few = min(sum(frame[name].size for frame in exact) for name in coded[0]) < ENOUGH
     for frame in frames if few else ():
         for values in changed(frame, rows[0].scene):
             exact.append(rows[0](frame, values))
             coded.append(rows[1](frame, values))
-    return Instruments(rows, all_noise(exact, coded), told)
+    return Instruments(rows, all_noise(exact, coded, inner), told)
 
 
 def changed(frame: Frame, scene: Scene) -> Iterator[F32]:

@@ -3,56 +3,232 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bittrue import chain
+from bittrue.diagnosis.door import scaling_of
 from bittrue.diagnosis.experiment import Tried
-from bittrue.diagnosis.facts import Explanation, Mistake
+from bittrue.diagnosis.facts import Explanation, Mistake, Trial
+from bittrue.diagnosis.graph_trials import GraphTrial, GraphTrials, Inputs, search_graph
 from bittrue.diagnosis.instruments import Instruments
-from bittrue.diagnosis.scene import Scene
+from bittrue.diagnosis.scene import Frame, Scene
+from bittrue.engines.altered import AlteredRunner
+from bittrue.errors import Error
+from bittrue.graph.model import Graph
 
 F64 = NDArray[np.float64]
+Seen = Callable[[str, int, int], None]
 #: Error of the device over that of our own 8 bits, as amplitudes: up to this it is ordinary.
 ORDINARY = 3.0
 #: A device whose every value is so near to the float network's computes in floats.
 FLOAT = 1e-3
+#: A graph trial must leave so many times less than the network as it is, in every frame.
+GAIN, FRAME_GAIN = 2.0, 1.3
+#: Trials within this factor of the best one fit equally well.
+TIE = 1.25
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """What is said where no input or output mistake was accepted."""
+
+    explanations: tuple[Explanation, ...]
+    trials: tuple[Trial, ...] = ()
+    first_layer: str = ""
 
 
 def left_unexplained(
-    scene: Scene, base: Tried, made: Instruments, names: Mapping[str, str]
-) -> tuple[Explanation, ...]:
-    """Return what is to be said where no trial was accepted."""
+    scene: Scene,
+    base: Tried,
+    made: Instruments,
+    names: Mapping[str, str],
+    *,
+    budget: float,
+    seen: Seen,
+) -> Leftover:
+    """Return what is to be said where no trial was accepted.
+
+    Args:
+        scene: What was given.
+        base: No mistake.
+        made: Our networks and the ordinary noise.
+        names: The device's name for each output.
+        budget: Seconds for experiments on the network itself.
+        seen: For progress.
+    """
     ratio = math.sqrt(base.residual)
-    exact = made.exact(scene.frames)
-    pairs = [
-        (truth[name], lefts[name].values)
-        for truth, lefts in zip(exact, base.lefts, strict=True)
-        for name in truth
-        if name in lefts
-    ]
-    worst = max(
-        (float(np.abs(a - b).max()) / (float(np.abs(a).max()) or 1.0) for a, b in pairs),
-        default=math.inf,
-    )
+    worst = _worst(base, made.exact(scene.frames))
     if worst <= FLOAT:
-        return (_said("none", f"largest difference {worst:.2g} of the largest value", 0.95),)
-    if ratio <= ORDINARY:
+        told = f"largest difference {worst:.2g} of the largest value"
+        return Leftover((_said("none", told, 0.95),))
+    trials = _graph_trials(scene, made, names)
+    if ratio <= ORDINARY and not _loud_inside(trials):
         told = (
             f"the device is {ratio:.2g} times as far from the float network as our own integer "
             "network: ordinary quantisation"
         )
-        return (_said("quant.expected", told, 0.9),)
+        return Leftover((_said("quant.expected", told, 0.9),))
     told = (
         f"the device is {ratio:.3g} times as far from the float network as our own integer network"
     )
-    return (
-        _said("quant.activations", told, 0.3),
-        _said("graph.weights", told, 0.3),
+    if trials is None:
+        return Leftover(_by_elimination(told))
+    found = search_graph(trials, _samples(scene), deadline=time.monotonic() + budget, seen=seen)
+    return _decided(trials, found, told)
+
+
+def _worst(base: Tried, exact: Sequence[Mapping[str, F64]]) -> float:
+    """Return the largest difference over the largest value, of all outputs and frames."""
+    rows = [
+        float(np.abs(lefts[name].values - truth[name]).max())
+        / (float(np.abs(truth[name]).max()) or 1)
+        if name in lefts
+        else math.inf
+        for truth, lefts in zip(exact, base.lefts, strict=True)
+        for name in truth
+    ]
+    return max(rows, default=math.inf)
+
+
+def _loud_inside(trials: GraphTrials | None) -> bool:
+    """Whether inner tensors of the device are far off, though the outputs are not."""
+    if trials is None or not trials.inner:
+        return False
+    lefts = trials.lefts(0, None)
+    return max(lefts[name] for name in trials.inner if name in lefts) > 8 * ORDINARY**2
+
+
+def _decided(trials: GraphTrials, found: Sequence[GraphTrial], told: str) -> Leftover:
+    count = len(trials.feeds)
+    none = [trials.residual(index, None) for index in range(count)]
+    base = float(np.mean(none))
+    first = _first_layer(trials)
+    facts = tuple(
+        Trial(
+            f"{row.mistake.where}: {row.mistake.what}" if row.mistake.where else row.mistake.what,
+            (row.mistake.cause,),
+            row.residual,
+            base / row.residual if row.residual else math.inf,
+        )
+        for row in found
+    )
+    fitting = [
+        row
+        for row in found
+        if row.residual * GAIN <= base
+        and all(a * FRAME_GAIN <= b for a, b in zip(row.residuals, none, strict=True))
+    ]
+    if not fitting:
+        return Leftover(_by_elimination(told, first), facts, first)
+    distinct: dict[str, GraphTrial] = {}
+    for row in fitting:
+        if row.residual <= fitting[0].residual * TIE:
+            distinct.setdefault(row.mistake.cause, row)
+    answers = tuple(
+        Explanation(
+            (row.mistake,),
+            round((1 - row.residual / base) / len(distinct), 3),
+            (
+                told,
+                f"the network altered so leaves {row.residual:.3g} times the ordinary noise, as it "
+                f"is {base:.3g}, in {count} frame{'s' if count > 1 else ''}",
+            ),
+        )
+        for row in list(distinct.values())[:3]
+    )
+    return Leftover(answers, facts, first or answers[0].mistakes[0].where)
+
+
+def _first_layer(trials: GraphTrials) -> str:
+    """Return the first inner tensor of the device that is off; empty where none was given."""
+    lefts = trials.lefts(0, None)
+    return next((name for name in trials.inner if lefts.get(name, 0) > ORDINARY**2), "")
+
+
+def _by_elimination(told: str, first: str = "") -> tuple[Explanation, ...]:
+    """Return what is left when nothing that can be reproduced fits."""
+    seen = (told, f"the first inner tensor that is off is {first!r}") if first else (told,)
+    mend = {
+        "quant.activations": "compare layer dumps of the device with `bittrue compare --layers`",
+        "graph.weights": "compare the checkpoint that was deployed with the reference's (sha256)",
+    }
+    return tuple(
+        Explanation(
+            (Mistake(cause, told, mend=(line,), decided_by="statistics"),), 0.3, seen, proved=False
+        )
+        for cause, line in mend.items()
     )
 
 
 def _said(cause: str, told: str, sure: float) -> Explanation:
     mistake = Mistake(cause, told, decided_by="statistics")
     return Explanation((mistake,), sure, (told,), proved=False)
+
+
+# --- the network with knobs ----------------------------------------------------------------------
+
+
+def _graph_trials(scene: Scene, made: Instruments, names: Mapping[str, str]) -> GraphTrials | None:
+    network = None if scene.subject is None else scene.subject.network
+    if network is None or not all(frame.inputs for frame in scene.frames):
+        return None
+    graph = chain.optimize(network, normalize_inside=False).optimized
+    if graph is None:
+        return None
+    try:
+        runner = AlteredRunner(graph)
+        device = [_by_value(graph, frame, names) for frame in scene.frames]
+        return GraphTrials(runner, [frame.inputs for frame in scene.frames], device, made.noise)
+    except Error:
+        return None  # a network that cannot be written with knobs is not altered
+
+
+def _by_value(graph: Graph, frame: Frame, names: Mapping[str, str]) -> dict[str, F64]:
+    """Return the device's tensors by the graph's values: outputs; inner ones by their origin."""
+    found: dict[str, F64] = {}
+    for name, value in graph.values.items():
+        known = names.get(name, "") if name in graph.outputs else ""
+        for other in (known, name, *value.origin):
+            array = frame.device.get(other)
+            if array is not None and array.size == math.prod(value.shape):
+                found[name] = np.asarray(array, np.float64).reshape(value.shape)
+                break
+    return found
+
+
+def _samples(scene: Scene) -> dict[str, list[Inputs]]:
+    """Return what the deployed network may have been calibrated with, in words."""
+    recipe = scene.preprocess
+    pixels = [frame.pixels for frame in scene.frames if frame.pixels is not None]
+    if recipe is None or not pixels:
+        return {}
+    scaling = scaling_of(recipe)
+    wide = [row.astype(np.float64) for row in pixels]
+    rows: dict[str, list[np.ndarray]] = {
+        "raw pixels 0..255, not normalised": list(wide),
+        "pixels / 255": [row / 255 for row in wide],
+        "pixels normalised twice": [scaling(scaling(row)) for row in wide],
+        "weak: dark pictures": [scaling(row * 0.25) for row in wide],
+        "weak: very dark pictures": [scaling(row * 0.08) for row in wide],
+        "weak: pictures without contrast": [
+            scaling(row.mean() + (row - row.mean()) * 0.2) for row in wide
+        ],
+    }
+    own = [scaling(row) for row in wide]
+    return {
+        told: [_fed(scene, np.asarray(row, np.float32)) for row in made]
+        for told, made in rows.items()
+        if not np.allclose(made[0], own[0], rtol=1e-3, atol=1e-3)
+    }
+
+
+def _fed(scene: Scene, values: np.ndarray) -> dict[str, np.ndarray]:
+    recipe = scene.preprocess
+    planar = recipe is not None and recipe.layout == "NCHW"
+    laid = values.transpose(0, 3, 1, 2) if planar else values
+    return {**scene.frames[0].inputs, scene.target: np.ascontiguousarray(laid)}

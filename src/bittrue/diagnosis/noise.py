@@ -20,6 +20,8 @@ FLOOR = 5e-4
 #: Outputs with fewer values than this, over all frames, say too little about their own noise: it is
 #: measured on changed inputs as well.
 ENOUGH = 4096
+#: Inner tensors have this part of their mean square for ordinary noise: 27 dB.
+INNER = 2e-3
 #: Where no integer network is at hand, the noise is taken to be this part: 20 dB.
 GUESS = 1e-2
 
@@ -77,10 +79,25 @@ def _mean_square(arrays: Sequence[F64], axis: int | None) -> F64:
 
 
 def all_noise(
-    exact: Sequence[Mapping[str, F64]], coded: Sequence[Mapping[str, F64]]
+    exact: Sequence[Mapping[str, F64]],
+    coded: Sequence[Mapping[str, F64]],
+    inner: Sequence[str] = (),
 ) -> dict[str, Noise]:
-    """Return the noise of every output by name; one mapping a frame on either side."""
+    """Return the noise of every output, and of inner tensors, by name.
+
+    Args:
+        exact: Of the float network, one mapping a frame.
+        coded: Of the integer network, outputs only; empty where there is none.
+        inner: Names of inner tensors: a part of their mean square is assumed.
+    """
     return {
-        name: noise_of([row[name] for row in exact], [row[name] for row in coded])
+        name: _inner_noise([row[name] for row in exact])
+        if name in inner
+        else noise_of([row[name] for row in exact], [row[name] for row in coded])
         for name in exact[0]
     }
+
+
+def _inner_noise(exact: Sequence[F64]) -> Noise:
+    level = float(np.mean([np.square(array).mean() for array in exact]))
+    return Noise(np.array(max(INNER * level, 1e-30)), measured=False)

@@ -33,12 +33,14 @@ class Instrument:
         name: "float" or "integer", for reports.
         scene: What is being diagnosed.
         runner: Of the stage.
+        taps: Inner tensors that are compared as well.
         runs: How often the network was run.
     """
 
     name: str
     scene: Scene
     runner: Runner
+    taps: tuple[str, ...] = ()
     runs: int = 0
     _kept: dict[tuple[str, bytes], Outputs] = field(default_factory=dict)
 
@@ -63,7 +65,8 @@ class Instrument:
 
     def _run(self, feeds: Mapping[str, np.ndarray]) -> Outputs:
         self.runs += 1
-        found = self.runner.run(feeds).outputs
+        done = self.runner.run(feeds, self.taps)
+        found = {**done.outputs, **done.taps}
         return {name: np.asarray(array, np.float64) for name, array in found.items()}
 
     def _feeds(self, frame: Frame, values: F32 | None) -> dict[str, np.ndarray]:

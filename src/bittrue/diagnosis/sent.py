@@ -23,6 +23,8 @@ from bittrue.stages import contract_of_stage
 F64 = NDArray[np.float64]
 #: Root mean square of a difference over the spread of the intended values: below this, the same.
 SAME = 2e-3
+#: A mistake makes what was sent if it comes so near, in parts of the spread of what was sent.
+NEAR = 0.02
 #: Two mistakes whose distances to what was sent differ by less than this make the same array.
 ALIKE = 1e-3
 
@@ -137,15 +139,13 @@ def _matching(
             made = row.values(frame)
             if made is None:
                 break
-            spread = float(meant.std()) or 1.0
+            spread = float(held.std()) or float(meant.std()) or 1.0
             gap = np.asarray(made, np.float64) - held
             gaps.append(float(np.sqrt(np.square(gap).mean())) / spread)
         else:
             found.append((max(gaps), row))
     found.sort(key=lambda item: item[0])
-    own = max(_distance(*pair) for pair in pairs)
-    limit = max(2 * SAME, 0.02 * own)
-    return tuple(row for gap, row in found if gap <= limit and gap <= found[0][0] + ALIKE)
+    return tuple(row for gap, row in found if gap <= NEAR and gap <= found[0][0] + ALIKE)
 
 
 def _findings(scene: Scene, frame: Frame) -> tuple[Finding, ...]:

@@ -1,0 +1,297 @@
+"""Experiments on the network itself: quantised otherwise, other weights, an activation left out.
+
+Where no mistake at an input or an output explains what a device gave, the network that it runs may
+be another one. Each way to quantise badly is made on purpose, in a float network with knobs
+(`engines.altered`), and compared with the device's outputs and with whatever inner tensors it gave.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bittrue.diagnosis.facts import Mistake
+from bittrue.diagnosis.inner import within_limits
+from bittrue.diagnosis.noise import INNER, Noise
+from bittrue.diagnosis.residual import mean_square
+from bittrue.engines.altered import Alteration, AlteredRunner
+from bittrue.graph.model import Node
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+Inputs = Mapping[str, np.ndarray]
+#: What one layer's weights are rounded to, in parts of their greatest value: 8 bits, and coarser by
+#: one outlying channel that shares the scale.
+WEIGHT_STEPS = tuple(2.0**bits / 127 for bits in (0, 2, 3, 4, 5))
+#: Parts of a layer's range that may be kept.
+CUTS = (0.5, 0.25)
+#: Parts of a layer's range that one step may be.
+COARSE = (1 / 32, 1 / 12)
+
+
+@dataclass(frozen=True, slots=True)
+class GraphTrial:
+    """One way in which the deployed network may be another one.
+
+    Args:
+        mistake: What it is.
+        alteration: How it is made.
+        residuals: What it leaves, of each frame.
+    """
+
+    mistake: Mistake
+    alteration: Alteration
+    residuals: tuple[float, ...]
+
+    @property
+    def residual(self) -> float:
+        """Mean over the frames."""
+        return float(np.mean(self.residuals))
+
+
+@dataclass(slots=True)
+class GraphTrials:
+    """Alterations of a network, held against what a device gave.
+
+    Args:
+        runner: The network with knobs.
+        feeds: What it is given: one mapping a frame.
+        device: Outputs and inner tensors of the device, by the graph's own names: one a frame.
+        noise: Of the outputs.
+        ranges: Least and greatest value of every stored value over the frames.
+    """
+
+    runner: AlteredRunner
+    feeds: Sequence[Inputs]
+    device: Sequence[dict[str, F64]]
+    noise: Mapping[str, Noise]
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    _power: dict[str, F64] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Run the network once a frame: what each value spans, and how loud inner tensors are."""
+        stored = self.runner.made.stored
+        for feeds, given in zip(self.feeds, self.device, strict=True):
+            found = self.runner.run(feeds, taps=stored)
+            for name in self.inner:
+                given[name] = within_limits(given[name], found[name].astype(np.float64))
+            for name in stored:
+                low, high = float(found[name].min()), float(found[name].max())
+                old = self.ranges.get(name, (low, high))
+                self.ranges[name] = (min(low, old[0], 0.0), max(high, old[1], 0.0))
+            for name, array in found.items():
+                if name in self.inner:
+                    self._power[name] = np.array(
+                        max(INNER * float(np.square(array, dtype=np.float64).mean()), 1e-30)
+                    )
+
+    @property
+    def inner(self) -> tuple[str, ...]:
+        """Inner tensors that the device gave, in running order."""
+        there = self.device[0]
+        outputs = set(self.runner.graph.outputs)
+        return tuple(n for n in self.runner.made.stored if n in there and n not in outputs)
+
+    def residual(self, index: int, alteration: Alteration | None) -> float:
+        """Return what an alteration leaves of a frame, outputs and inner tensors alike."""
+        return float(np.mean(list(self.lefts(index, alteration).values())))
+
+    def lefts(self, index: int, alteration: Alteration | None) -> dict[str, float]:
+        """Return what an alteration leaves of each tensor of a frame, in units of noise."""
+        found = self.runner.run(self.feeds[index], alteration, self.inner)
+        given = self.device[index]
+        return {
+            name: mean_square(
+                given[name] - array.astype(np.float64),
+                self._power[name] if name in self._power else self.noise[name].power,
+            )
+            for name, array in found.items()
+            if name in given and given[name].shape == array.shape
+        }
+
+    def tried(self, mistake: Mistake, alteration: Alteration) -> GraphTrial:
+        """Return a trial on all frames."""
+        frames = range(len(self.feeds))
+        left = tuple(self.residual(index, alteration) for index in frames)
+        return GraphTrial(mistake, alteration, left)
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A kind of alteration with one free figure."""
+
+    cause: str
+    what: Callable[[float], str]
+    where: str
+    mend: str
+    make: Callable[[float], Alteration]
+    starts: tuple[float, ...]
+
+
+def search_graph(
+    trials: GraphTrials,
+    samples: Mapping[str, Sequence[Inputs]],
+    *,
+    deadline: float,
+    seen: Callable[[str, int, int], None] = lambda label, index, count: None,
+) -> list[GraphTrial]:
+    """Return ways in which the deployed network may be another one, best first.
+
+    Args:
+        trials: The network and what the device gave.
+        samples: By how they were prepared: what it may have been calibrated with.
+        deadline: On the clock of time.monotonic().
+        seen: Called with a label, an index and a count, for progress.
+    """
+    rows = [*_recalibrated(trials, samples), *_layers(trials)]
+    first: list[tuple[float, float, _Candidate]] = []
+    for index, row in enumerate(rows):
+        seen(row.where or row.cause, index, len(rows))
+        for start in row.starts:
+            if index and time.monotonic() > deadline:
+                break
+            first.append((trials.residual(0, row.make(start)), start, row))
+    first.sort(key=lambda item: item[0])
+    best: dict[tuple[str, str], tuple[float, float, _Candidate]] = {}
+    for item in first:
+        best.setdefault((item[2].cause, item[2].where), item)
+    refined = [_refined(trials, item, deadline) for item in list(best.values())[:6]]
+    found = [trials.tried(_told(row, figure), row.make(figure)) for _, figure, row in refined]
+    return sorted(found, key=lambda row: row.residual)
+
+
+def _told(row: _Candidate, figure: float) -> Mistake:
+    return Mistake(row.cause, row.what(figure), row.where, (row.mend,))
+
+
+def _refined(
+    trials: GraphTrials, item: tuple[float, float, _Candidate], deadline: float
+) -> tuple[float, float, _Candidate]:
+    """Close in on the figure that leaves least, by halving the step around the best so far."""
+    left, figure, row = item
+    if len(row.starts) < 2:
+        return item
+    step = 1.5
+    for _ in range(5):
+        if time.monotonic() > deadline:
+            break
+        near = [(trials.residual(0, row.make(f)), f) for f in (figure / step, figure * step)]
+        left, figure = min([(left, figure), *near], key=lambda pair: pair[0])
+        step = float(np.sqrt(step))
+    return left, figure, row
+
+
+# --- the whole network ---------------------------------------------------------------------------
+
+_CALIBRATE = "bittrue quantize model.bta --calibrate pictures/ -o model.bta  # as at run time"
+
+
+def _recalibrated(
+    trials: GraphTrials, samples: Mapping[str, Sequence[Inputs]]
+) -> Iterator[_Candidate]:
+    for told, rows in samples.items():
+        ranges = _ranges(trials.runner, rows)
+        weak = told.startswith("weak: ")
+        cause = "quant.calibration_weak" if weak else "quant.calibration_domain"
+        what = f"calibrated with {told.removeprefix('weak: ')}"
+        yield _fixed(cause, what, "", _CALIBRATE, _stored_in(ranges))
+
+
+def _fixed(cause: str, what: str, where: str, mend: str, made: Alteration) -> _Candidate:
+    """Return a candidate without a free figure."""
+    return _Candidate(cause, lambda figure: what, where, mend, lambda figure: made, (1.0,))
+
+
+def _ranges(runner: AlteredRunner, rows: Sequence[Inputs]) -> dict[str, tuple[float, float]]:
+    found: dict[str, tuple[float, float]] = {}
+    for feeds in rows:
+        for name, array in runner.run(feeds, taps=runner.made.stored).items():
+            low, high = found.get(name, (0.0, 0.0))
+            found[name] = (min(low, float(array.min())), max(high, float(array.max())))
+    return found
+
+
+def _stored_in(ranges: Mapping[str, tuple[float, float]]) -> Alteration:
+    """Return every value stored in 256 codes over its range."""
+    wide = {name: row for name, row in ranges.items() if row[1] > row[0]}
+    return Alteration(
+        limits=wide, steps={name: (high - low) / 255 for name, (low, high) in wide.items()}
+    )
+
+
+# --- single layers -------------------------------------------------------------------------------
+
+
+def _layers(trials: GraphTrials) -> Iterator[_Candidate]:
+    graph = trials.runner.graph
+    for node in graph.nodes:
+        where = f"layer '{node.origin[0] if node.origin else node.name}'"
+        if node.name in trials.runner.made.weights:
+            yield _weights(trials, node, where)
+        for name in node.outputs:
+            if name in trials.ranges:
+                yield from _activations(trials, name, where, node)
+        if node.name in trials.runner.made.clips:
+            yield _fixed(
+                "graph.weights",
+                "another version of the network: this activation is left out",
+                where,
+                "deploy the checkpoint and the code that the reference comes from",
+                Alteration(unclipped=(node.name,)),
+            )
+
+
+def _weights(trials: GraphTrials, node: Node, where: str) -> _Candidate:
+    array = trials.runner.graph.constants[node.inputs[1]].astype(np.float64)
+    peak = float(np.abs(array).max()) or 1.0
+
+    def rounded(figure: float) -> Alteration:
+        step = figure * peak
+        return Alteration(weights={node.name: (np.rint(array / step) * step).astype(np.float32)})
+
+    return _Candidate(
+        "quant.weights",
+        lambda figure: f"weights in steps of {figure * peak:.4g}, their greatest is {peak:.4g}",
+        where,
+        "quantise weights with one scale a channel, or equalise the outlying channel first",
+        rounded,
+        WEIGHT_STEPS,
+    )
+
+
+def _activations(trials: GraphTrials, name: str, where: str, node: Node) -> Iterator[_Candidate]:
+    low, high = trials.ranges[name]
+    if high <= low:
+        return
+
+    def cut(figure: float) -> Alteration:
+        return Alteration(limits={name: (low * figure, high * figure)})
+
+    def coarse(figure: float) -> Alteration:
+        return Alteration(steps={name: figure * (high - low)})
+
+    yield _Candidate(
+        "quant.clipping",
+        lambda figure: (
+            f"cut off at {low * figure:.4g}..{high * figure:.4g}, it spans {low:.4g}..{high:.4g}"
+        ),
+        where,
+        "calibrate this layer with its whole range (no percentile), or with more pictures",
+        cut,
+        CUTS,
+    )
+    shared = node.op == "Concat"
+    yield _Candidate(
+        "quant.shared_scale" if shared else "quant.activations",
+        lambda figure: f"in steps of {figure * (high - low):.4g}, it spans {low:.4g}..{high:.4g}",
+        where,
+        "end the network before the concatenation, so that each part has a scale of its own"
+        if shared
+        else "give this layer 16 bits, or a range that fits it",
+        coarse,
+        COARSE,
+    )

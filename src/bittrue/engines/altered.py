@@ -1,0 +1,88 @@
+"""Runs a network with knobs: how would it behave if it had been quantised otherwise?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bittrue.engines.float_ import open_session
+from bittrue.errors import DataError
+from bittrue.graph.model import Graph
+from bittrue.importers.onnx_altered import Altered, altered, knobs
+
+F32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Alteration:
+    """How the knobs are set.
+
+    Args:
+        limits: By stored value: least and greatest value that it keeps.
+        steps: By stored value: what it is rounded to multiples of.
+        weights: By node name: other weights, of the same shape.
+        unclipped: Nodes whose fused activation is left out.
+    """
+
+    limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    steps: Mapping[str, float] = field(default_factory=dict)
+    weights: Mapping[str, F32] = field(default_factory=dict)
+    unclipped: tuple[str, ...] = ()
+
+
+class AlteredRunner:
+    """Runs a float graph as it is, or altered.
+
+    Args:
+        graph: After the float passes.
+        threads: Of one operator; 0 means one a core.
+    """
+
+    def __init__(self, graph: Graph, *, threads: int = 0) -> None:
+        self.graph = graph
+        self.made: Altered = altered(graph)
+        self._session = open_session(self.made.model, threads)
+
+    def run(
+        self,
+        inputs: Mapping[str, np.ndarray],
+        alteration: Alteration | None = None,
+        taps: Iterable[str] = (),
+    ) -> dict[str, np.ndarray]:
+        """Return the outputs, and stored values as they are before they are stored.
+
+        Args:
+            inputs: By name, of the graph's dtypes and shapes.
+            alteration: How the knobs are set; None leaves the network as it is.
+            taps: Stored values that are wanted as well.
+
+        Raises:
+            DataError: if ONNX Runtime cannot compute with these inputs.
+        """
+        feeds = {**inputs, **self._feeds(alteration or Alteration())}
+        wanted = {name: name for name in self.graph.outputs}
+        wanted |= {name: self.made.raw[name] for name in taps}
+        names = list(dict.fromkeys(wanted.values()))
+        try:
+            arrays = dict(zip(names, self._session.run(names, feeds), strict=True))
+        except Exception as why:  # its exceptions share no base class but Exception
+            raise DataError(f"ONNX Runtime cannot run the altered network: {why}") from why
+        return {name: np.asarray(arrays[made]) for name, made in wanted.items()}
+
+    def _feeds(self, alteration: Alteration) -> dict[str, np.ndarray]:
+        feeds: dict[str, np.ndarray] = {}
+        for name, (low, high) in alteration.limits.items():
+            feeds[knobs(name)[0]] = np.asarray(low, np.float32)
+            feeds[knobs(name)[1]] = np.asarray(high, np.float32)
+        for name, step in alteration.steps.items():
+            feeds[knobs(name)[2]] = np.asarray(step, np.float32)
+        for node, array in alteration.weights.items():
+            feeds[self.made.weights[node]] = np.asarray(array, np.float32)
+        for node in alteration.unclipped:
+            for bound, end in zip(self.made.clips[node], (-np.inf, np.inf), strict=True):
+                if bound:
+                    feeds[bound] = np.asarray(end, np.float32)
+        return feeds
