@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 )
 @click.option("--match", "matches", multiple=True, help="OUTPUT=NAME: which captured tensor it is.")
 @click.option(
-    "--contract",
+    "--deployed",
     type=click.Path(path_type=Path),
     help="TOML: what the deployed network takes and gives.",
 )
@@ -101,7 +101,7 @@ def report(
     captures: tuple[str, ...],
     sent: tuple[Path, ...],
     matches: tuple[str, ...],
-    contract: Path | None,
+    deployed: Path | None,
     preprocess: Path | None,
     references: tuple[Path, ...],
     budget: float,
@@ -128,7 +128,7 @@ def report(
         check_output(nodes, ".json")
     subject = open_subject(model)
     given = [read_input(name, subject.preprocess) for name in inputs]
-    told = Told(captures, sent, _names(matches), contract, preprocess, references, budget)
+    told = Told(captures, sent, _names(matches), deployed, preprocess, references, budget)
     ladder = _climbed(subject, given[0], told)
     table = None if no_layers else _table(subject, given)
     found = _diagnosis(model, inputs, told)
@@ -183,7 +183,7 @@ class Told:
     captures: tuple[str, ...]
     sent: tuple[Path, ...]
     names: Mapping[str, str]
-    contract: Path | None
+    deployed: Path | None
     preprocess: Path | None
     references: tuple[Path, ...]
     budget: float
@@ -199,7 +199,7 @@ class Told:
             "input": ", ".join(inputs),
             "capture": ", ".join(self.captures),
             "sent": ", ".join(map(str, self.sent)),
-            "deployed contract": str(self.contract or ""),
+            "deployed contract": str(self.deployed or ""),
             "preprocess": str(self.preprocess or ""),
             "reference": ", ".join(map(str, self.references)),
         }
@@ -226,7 +226,7 @@ def _diagnosis(model: str, inputs: Sequence[str], told: Told) -> Diagnosis | Non
         preprocess=told.preprocess,
         sent=told.sent,
         references=told.references,
-        deployed=told.contract,
+        deployed=told.deployed,
         devices=tuple(map(Path, told.captures)),
         names=told.names or None,
     )

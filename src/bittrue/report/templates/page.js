@@ -33,6 +33,8 @@
     });
   }
 
+  addEventListener("beforeprint", () => { for (const folded of $$("details")) folded.open = true; });
+
   const section = $("#layers");
   if (!section) {
     addEventListener("keydown", (event) => {
@@ -94,7 +96,7 @@
     const list = make("ul", { class: "parts" });
     layer.e.forEach(([kind, name, percent]) => {
       if (percent > 0) bar.append(make("i", { class: `s${kind}`, style: `width:${percent}%`, title: name }));
-      list.append(make("li", {}, make("i", { class: `sw s${kind}` }), name, make("b", {}, `${percent} %`)));
+      list.append(make("li", {}, make("i", { class: `sw s${kind}` }), name, make("b", {}, `${String(percent).replace("-", "−")} %`)));
     });
     return [make("p", { class: "label" }, "what its error is made of"), bar, list];
   };
@@ -269,5 +271,5 @@
   if (start >= 0) choose(start);
   const by = data.own ? "wv" : "pv";
   const ranked = layers.map((_, at) => at).filter((at) => layers[at][by] !== null).sort((one, two) => layers[one][by] - layers[two][by]);
-  $("#sheets").append(...ranked.slice(0, 8).map((at) => make("div", { class: "sheet" }, ...filled(at))));
+  $("#sheets").append(...ranked.slice(0, 9).map((at) => make("div", { class: "sheet" }, ...filled(at))));
 })();
