@@ -11,6 +11,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from bittrue import capture_files
 from bittrue.arrays import npz_bytes
 from bittrue.capture import Capture, Captured, read_captures, write_capture
 from bittrue.contract.deployed import HOLDS
@@ -32,6 +33,12 @@ DEPLOYED = Contract(
 def only(path: Path, described: Contract | None = None) -> Capture:
     (capture,) = read_captures(path, described=described)
     return capture
+
+
+def npy(array: np.ndarray) -> bytes:
+    member = io.BytesIO()
+    np.save(member, array)
+    return member.getvalue()
 
 
 def named(capture: Capture) -> dict[str, np.ndarray]:
@@ -173,9 +180,10 @@ def test_the_contract_says_what_a_npz_does_not(tmp_path: Path) -> None:
 
 
 def test_what_the_file_says_wins_over_the_contract(tmp_path: Path) -> None:
-    write_capture(tmp_path / "c.zip", Capture("", (Captured("scores", CODES, 0.25, 7, "", ""),)))
+    said = Captured("scores", CODES, 0.25, 7, "CHW", "values")
+    write_capture(tmp_path / "c.zip", Capture("", (said,)))
     (row,) = only(tmp_path / "c.zip", DEPLOYED).outputs
-    assert (row.scale, row.zero_point) == (0.25, 7)
+    assert (row.scale, row.zero_point, row.layout, row.holds) == (0.25, 7, "CHW", "values")
 
 
 FULL = Capture(
@@ -185,6 +193,7 @@ FULL = Capture(
         Captured("a/b:0", CODES, 0.5, -3, "NC", HOLDS_CODES),
         Captured("", np.zeros((0, 3), np.int64)),
         Captured("../../x \N{SNOWMAN}", np.array(True)),
+        Captured("../../x", np.array(1.5)),
     ),
     {"boxes": CODES, "/images": BOXES},
     {"device": "a board", "frames": [1, 2], "nested": {"ok": None}},
@@ -288,13 +297,28 @@ def test_texts_and_objects_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_member_whose_header_promises_more_than_it_holds_is_refused(tmp_path: Path) -> None:
-    member = io.BytesIO()
-    np.save(member, CODES)
-    promised = member.getvalue().replace(b"(1, 6), ", b"(9, 9), ")
+    promised = npy(CODES).replace(b"(1, 6), ", b"(9, 9), ")
     with zipfile.ZipFile(tmp_path / "c.npz", "w") as archive:
         archive.writestr("scores.npy", promised)
     with pytest.raises(DataError, match=r"shape \(9, 9\) has 6 bytes"):
         read_captures(tmp_path / "c.npz")
+
+
+def test_a_zip_that_would_unpack_to_too_much_is_not_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.savez_compressed(tmp_path / "c.npz", zeros=np.zeros(1000))
+    monkeypatch.setattr(capture_files, "MOST_UNPACKED", 8000)
+    with pytest.raises(DataError, match="would unpack to 8128 bytes in 1 members"):
+        read_captures(tmp_path / "c.npz")
+
+
+def test_two_members_of_one_name_are_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
+        archive.writestr("capture.npz", npz_bytes({"scores": CODES}))
+        archive.writestr("scores.npy", npy(CODES))
+    with pytest.raises(DataError, match="two members are named 'scores'"):
+        read_captures(tmp_path / "c.zip")
 
 
 @pytest.mark.parametrize("name", ["nothing.npz", "readme.txt", "empty"])

@@ -23,6 +23,8 @@ from bittrue.suggest import did_you_mean
 F64 = NDArray[np.float64]
 #: A pair that leaves more than this unexplained (r below 0.5) is not matched by its values.
 _MOST_LEFT = 0.75
+#: A fit that leaves more of the reference explains nothing: its slope is chance.
+_MOST_LEFT_BY_FIT = 0.5
 #: Gains below this link nothing: correlations of unrelated tensors.
 _LEAST_GAIN = 0.03
 #: How sharply a lead over the next best reading becomes confidence; 1 would be e's own power.
@@ -282,7 +284,8 @@ def _fitted(r: F64, d: F64, plain: float) -> _Scaling | None:
     left = _left(r, (d - zero_point) * scale)
     if _left(r, (d - whole) * scale) <= 1.5 * left + 1e-9:
         zero_point = whole
-    return _Scaling(scale, zero_point, fitted=True) if left <= _DECISIVE * plain else None
+    explains = left <= min(_MOST_LEFT_BY_FIT, _DECISIVE * plain)
+    return _Scaling(scale, zero_point, fitted=True) if explains else None
 
 
 def _left(r: F64, d: F64) -> float:
