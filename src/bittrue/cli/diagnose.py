@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,16 +9,15 @@ from pathlib import Path
 
 import click
 
+from bittrue.cli.judge import check_files, write_files
 from bittrue.cli.options import json_option
 from bittrue.cli.output import emit_json, say
 from bittrue.diagnosis.diagnose import BUDGET
 from bittrue.diagnosis.diagnose import diagnose as run_diagnosis
-from bittrue.diagnosis.facts import Diagnosis
 from bittrue.diagnosis.given import Given
 from bittrue.diagnosis.judge import judge
 from bittrue.diagnosis.saved import saved_of
 from bittrue.errors import UsageError
-from bittrue.files import write_atomically
 from bittrue.report.diagnosis import SCHEMA, diagnosis_json, diagnosis_text
 
 FOUND = 1
@@ -97,28 +95,17 @@ def diagnose(
         devices=devices,
         names=_names(pairs),
     )
+    check_files(junit, sarif)
     with _progress() as seen:
         found = run_diagnosis(given, budget=budget, seen=seen)
-    _write(found, junit, sarif)
+    if junit is not None or sarif is not None:
+        write_files(judge(saved_of(found, SCHEMA)), junit, sarif)
     if as_json:
         emit_json(SCHEMA, diagnosis_json(found))
     else:
         say(diagnosis_text(found))
     if not found.healthy:
         raise click.exceptions.Exit(FOUND)
-
-
-def _write(found: Diagnosis, junit: Path | None, sarif: Path | None) -> None:
-    """Write what other tools read."""
-    judgement = judge(saved_of(found, SCHEMA))
-    if junit is not None:
-        from bittrue.report.junit import junit_xml
-
-        write_atomically(junit, junit_xml(judgement).encode())
-    if sarif is not None:
-        from bittrue.report.sarif import sarif_json
-
-        write_atomically(sarif, json.dumps(sarif_json(judgement), indent=2).encode())
 
 
 def _names(pairs: tuple[str, ...]) -> dict[str, str]:

@@ -29,6 +29,7 @@ class Criterion:
         quiet_gain: ... and a trial must gain this much more to be believed.
         far: What a trial leaves is at most so many times what may be left at its place.
         loudest: More than this is not believed of any place.
+        loud_gain: A trial that leaves more must leave so many times less than no mistake.
         step: Each further mistake, and each fitted figure, must gain this much over fewer.
         tie: Trials within this factor of the best one fit equally well.
         loud: Where 8 bits are noisy, trials that may be true are tied within this factor.
@@ -43,6 +44,7 @@ class Criterion:
     quiet_gain: float = 4.0
     far: float = 12.0
     loudest: float = 10.0
+    loud_gain: float = 6.0
     step: float = 1.6
     tie: float = 1.12
     near: float = 2.0
@@ -91,7 +93,7 @@ def _ties(row: Tried, best: Tried, experiment: Experiment, criterion: Criterion)
 
 def _likely(row: Tried) -> bool:
     """Whether our own networks disagree about a mistake by as much as it leaves: it may be true."""
-    return row.unsure > LOUD and row.residual <= 1.5 * row.unsure
+    return row.unsure > LOUD and row.residual <= 2 * row.unsure
 
 
 def _prior(row: Tried) -> int:
@@ -116,7 +118,8 @@ def _explains(row: Tried, base: Tried, criterion: Criterion) -> bool:
         for mine, none in zip(row.residuals, base.residuals, strict=True)
     )
     near = row.residual <= criterion.far * min(row.unsure, criterion.loudest)
-    return each and near and row.residual * wanted <= base.residual
+    likely = _likely(row) and row.residual * criterion.loud_gain <= base.residual
+    return each and (near or likely) and row.residual * wanted <= base.residual
 
 
 def gain_of(row: Tried, base: Tried) -> float:

@@ -25,7 +25,9 @@ from bittrue.diagnosis.repeats import nondeterministic, stale
 from bittrue.diagnosis.scene import Scene
 from bittrue.diagnosis.search import Searched, pair_names, search
 from bittrue.diagnosis.sent import Looked, look_at_sent
+from bittrue.diagnosis.stages_seen import broken_floats, climb_scene, first_broken_stage
 from bittrue.errors import FormatError, UsageError
+from bittrue.parity.ladder import Ladder
 
 F64 = NDArray[np.float64]
 Seen = Callable[[str, int, int], None]
@@ -176,12 +178,16 @@ class _Answer:
                     seen=self.seen,
                 )
                 answers = left.explanations
+        with self.clock.step("ladder"):
+            ladder = climb_scene(self.scene, names)
+        answers = (*broken_floats(ladder), *answers)
         return self._told(
             answers,
             looked,
             others=runners_up(searched, best),
             tried=(*left.trials, *trials(searched)),
             first_layer=left.first_layer,
+            ladder=ladder,
             not_tried=(*self._not_tried(looked), *searched.not_tried),
             residual=searched.baseline.residual,
             noise=made.told,
@@ -244,6 +250,7 @@ class _Answer:
         residual: float | None = None,
         noise: str = "",
         first_layer: str = "",
+        ladder: Ladder | None = None,
     ) -> Diagnosis:
         found = Diagnosis(
             verdict="",
@@ -254,6 +261,8 @@ class _Answer:
             residual=residual,
             noise=noise,
             first_layer=first_layer,
+            ladder=ladder,
+            first_stage=first_broken_stage(ladder),
         )
         found = self._unrepresentative(found)
         return replace(found, verdict=verdict_of(found))

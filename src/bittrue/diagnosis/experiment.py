@@ -109,7 +109,7 @@ class Experiment:
         exact = self.instruments[0].intended(frame)
         contracts = self.scene.deployed_outputs
         outputs = {name: row for name, row in frame.device.items() if name not in self.inner}
-        found = {}
+        found: dict[str, tuple[Reading, ...]] = {}
         for name, array in exact.items():
             if name in self.inner:
                 given = np.asarray(frame.device[name], np.float64)

@@ -24,6 +24,8 @@ PREDICTED, COUNTED_FROM = "quantized", "fp_optimized"
 ONLY_QUANTISATION = 1.5
 #: An error beyond this many times the predicted one is over the budget of a capture.
 RATIO_MAX = 3.0
+#: ... but codes may always cost this part of an output, 33 dB, whatever they cost on one input.
+LEAST = 10 ** (-33 / 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +158,10 @@ def _row(
     mine_off, theirs_off = ratios[0].get(name), ratios[1].get(name)
     if not row.within or mine_off is None or theirs_off is None:
         return row
-    # What our own integers are off by is quantisation too.
-    expected = max(theirs_off.predicted, mine_off.error)
+    # What our own integers are off by is quantisation too; and how little codes can cost on one
+    # input is no measure of what they may.
+    whole = float(np.linalg.norm(mine.astype(np.float64).reshape(-1)))
+    expected = max(theirs_off.predicted, mine_off.error, LEAST * whole)
     allowed = RATIO_MAX * _leeway(theirs_off.elements)
     if theirs_off.error <= expected * allowed:
         return row
