@@ -21,7 +21,7 @@ from bittrue.report.comparison import SCHEMA as COMPARE_SCHEMA
 from bittrue.report.comparison import comparison_json, comparison_text
 from bittrue.report.survey import SCHEMA as LADDER_SCHEMA
 from bittrue.report.survey import survey_json, survey_text
-from bittrue.stages import Subject, open_subject, split_reference
+from bittrue.stages import Subject, contract_of_stage, open_subject, split_reference
 
 if TYPE_CHECKING:
     from bittrue.capture import Capture
@@ -142,7 +142,7 @@ def _ladder(
         for name, arrays, frame in zip(inputs, given, frames, strict=True)
     ]
     with step("climbing the ladder"):
-        found = survey(subject, samples, by_hand=_by_hand(matches), inner=inner)
+        found = survey(subject, samples, by_hand=_by_hand(matches, captures), inner=inner)
     table = None
     if layers:
         with step("running each layer by itself"):
@@ -160,7 +160,8 @@ def _frames(subject: Subject, captures: Sequence[str], count: int) -> list[Captu
         return [None] * count
     from bittrue.capture import read_captures
 
-    frames = [frame for path in captures for frame in read_captures(path)]
+    contract = contract_of_stage(subject)  # of raw bytes, which say nothing themselves
+    frames = [frame for path in captures for frame in read_captures(path, described=contract)]
     if len(frames) != count:
         raise UsageError(
             f"{len(frames)} captured frames for {count} inputs",
@@ -169,7 +170,9 @@ def _frames(subject: Subject, captures: Sequence[str], count: int) -> list[Captu
     return list(frames)
 
 
-def _by_hand(matches: Sequence[str]) -> dict[str, str] | None:
+def _by_hand(matches: Sequence[str], captures: Sequence[str]) -> dict[str, str] | None:
+    if matches and not captures:
+        raise UsageError("--match says what a capture's tensors are", hint="give --capture too")
     pairs = [text.partition("=") for text in matches]
     for text, (output, equals, name) in zip(matches, pairs, strict=True):
         if not (output and equals and name):

@@ -16,6 +16,7 @@ up to 1, and one is negative where it cancels others.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -136,30 +137,50 @@ def _flat_scale(params: QParams, shape: tuple[int, ...]) -> F32:
     return np.ascontiguousarray(np.broadcast_to(params.along(len(shape)), shape)).reshape(-1)
 
 
-def _block(flat: list[F32], scale: F32 | None, zero: int, bias: F32 | None, *, same: bool) -> F64:
+def _block(
+    flat: Sequence[F32], scale: F32 | None, zero: int, bias: F32 | None, *, same: bool
+) -> F64:
     """Return signal, path, own, how many were cut, and the parts, float64 [10]."""
     with np.errstate(invalid="ignore", over="ignore"):
-        plain = bool(np.isfinite(sum(flat)).all())
-    if not plain:
-        fine = np.logical_and.reduce([np.isfinite(array) for array in flat])
-        flat = [np.where(fine, array, np.float32(0)) for array in flat]
+        found = _sums(flat, scale, zero, bias, same=same)
+    if np.isfinite(found).all():
+        return found
+    fine = np.logical_and.reduce([np.isfinite(array) for array in flat])
+    kept = [np.where(fine, array, np.float32(0)) for array in flat]
+    return _sums(kept, scale, zero, None if bias is None else bias * fine, same=same)
+
+
+def _sums(
+    flat: Sequence[F32], scale: F32 | None, zero: int, bias: F32 | None, *, same: bool
+) -> F64:
+    """As `_block`, for finite elements.
+
+    A part is a difference of two tensors; its product with the error is taken as the difference of
+    two products. In float64 that loses nothing that a float32 tensor holds.
+    """
     real, own, raw, path = flat
-    exact = real.astype(np.float64)
-    error = path - exact
+    exact, other = real.astype(np.float64), path.astype(np.float64)
+    error = other - exact
     stored, inside = _stored(raw, scale, zero)
-    kept = own if scale is None else _stored(own, scale, zero)[0]
-    weights = np.zeros_like(exact) if same else own - exact
-    shifted = 0.0 if bias is None else float(bias @ error)
-    mine = kept - exact
+    mine = (own if scale is None else _stored(own, scale, zero)[0]) - exact
+
+    def along(array: F32) -> float:
+        return float(array.astype(np.float64) @ error)
+
+    from_real, from_raw = float(exact @ error), along(raw)
+    from_own = from_real if same else along(own)
+    from_inside = from_raw if inside is raw else along(inside)
+    from_stored = from_inside if stored is inside else along(stored)
+    shifted = 0.0 if bias is None else along(bias)
     parts = (
-        (raw.astype(np.float64) - own) @ error,
-        weights @ error - shifted,
+        from_raw - from_own,
+        from_own - from_real - shifted,
         shifted,
-        (inside.astype(np.float64) - raw) @ error,
-        (stored.astype(np.float64) - inside) @ error,
-        (path.astype(np.float64) - stored) @ error,
+        from_inside - from_raw,
+        from_stored - from_inside,
+        float(other @ error) - from_stored,
     )
-    cut = 0 if scale is None else np.count_nonzero(np.abs(inside - raw) > CUT * scale)
+    cut = 0 if scale is None or inside is raw else int((abs(inside - raw) > CUT * scale).sum())
     return np.array([exact @ exact, error @ error, mine @ mine, cut, *parts])
 
 
@@ -167,13 +188,21 @@ def _stored(x: F32, scale: F32 | None, zero: int) -> tuple[F32, F32]:
     """Return what is left of values once stored, and the values within reach of the codes.
 
     As `arith.quantize` and `arith.dequantize`, but in float32 all the way: whole numbers up to 255
-    are exact in it.
+    are exact in it. What is not changed is the array itself.
     """
     if scale is None:
         return x, x
     low, high = np.float32(-zero), np.float32(CODE_MAX - zero)
-    codes = np.clip(np.rint(x / scale), low, high)
-    return codes * scale, np.clip(x, low * scale, high * scale)
+    steps = x / scale
+    within = (
+        x if steps.min() >= low and steps.max() <= high else _between(x, low * scale, high * scale)
+    )
+    return _between(np.rint(steps), low, high) * scale, within
+
+
+def _between(x: F32, low: F32 | np.float32, high: F32 | np.float32) -> F32:
+    """Return `np.clip`, which takes longer for a few thousand elements."""
+    return np.minimum(np.maximum(x, low), high)
 
 
 def _spread(look: Look) -> F64:

@@ -130,7 +130,7 @@ def climb(
     edges: list[Comparison] = []
     for one, two in itertools.pairwise(sides):
         comparing(one.stage, two.stage)
-        bound = _bound(one, two, edges)
+        bound = drift_bound(one, two, edges)
         edges.append(compare(one, two, bound=bound, inner=inner))
     whole = compare(sides[0], sides[-1], inner=False)
     outputs = {rung.stage: rung.outputs for rung in rungs}
@@ -172,7 +172,7 @@ def no_capture(subject: Subject) -> Unmeasured:
     return Unmeasured(last, CAPTURE, "no capture was given", "--capture FILE with the outputs")
 
 
-def _bound(one: Side, two: Side, edges: Sequence[Comparison]) -> Bound | None:
+def drift_bound(one: Side, two: Side, edges: Sequence[Comparison]) -> Bound | None:
     """Return the bound of an edge where it is not the stages' own.
 
     Where codes cost much, integers and simulated codes drift apart too: each code that rounds the
