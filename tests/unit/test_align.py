@@ -131,6 +131,11 @@ def test_exact_twins_are_matched_with_half_the_confidence() -> None:
     assert [row.confidence for row in found.pairs] == pytest.approx([0.5, 0.5], abs=0.03)
 
 
+def test_the_place_in_the_order_decides_which_twin_is_missing() -> None:
+    found = align({"x": A, "wide": WIDE, "boxes": BOXES, "y": A}, unnamed(WIDE, BOXES, A))
+    assert mapped(found) == {"wide": "#0", "boxes": "#1", "y": "#2"}
+
+
 def test_what_has_no_partner_is_listed() -> None:
     found = align({"a": A, "wide": WIDE}, capture(mine=nhwc(A), extra=smooth(3, 3, 3)))
     assert mapped(found) == {"a": "mine"}
@@ -139,11 +144,25 @@ def test_what_has_no_partner_is_listed() -> None:
 
 
 def test_a_lone_shape_is_matched_without_alike_values_but_not_surely() -> None:
-    found = align({"a": A, "boxes": BOXES}, unnamed(smooth(*BOXES.shape, seed=5), A))
+    found = align({"a": A, "boxes": BOXES, "b": B}, unnamed(smooth(*BOXES.shape, seed=5), A))
     assert mapped(found) == {"a": "#1", "boxes": "#0"}
     boxes = found.pairs[1]
     assert boxes.how == "shape alone"
     assert boxes.confidence <= 0.5
+
+
+def test_a_shape_that_no_other_has_says_much_where_nothing_is_missing() -> None:
+    few = {"prob": smooth(1, 2), "box": smooth(1, 4), "points": smooth(1, 10)}
+    other = [smooth(1, n, seed=9) for n in (10, 2, 4)]
+    found = align(few, unnamed(*other))
+    assert mapped(found) == {"prob": "#1", "box": "#2", "points": "#0"}
+    assert min(row.confidence for row in found.pairs) >= 0.7
+
+
+def test_what_would_fit_with_padding_does_not_stand_in_the_way() -> None:
+    device = [smooth(1, 16, 512, seed=5), smooth(1, 1, 512, seed=6)]
+    found = align({"scores": smooth(1, 512, 1), "boxes": smooth(1, 512, 16)}, unnamed(*device))
+    assert mapped(found) == {"scores": "#1", "boxes": "#0"}
 
 
 def test_unrelated_tensors_of_one_shape_are_left_alone() -> None:

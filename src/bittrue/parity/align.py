@@ -31,6 +31,10 @@ _LEAST_GAIN = 0.03
 _SHARPNESS = 2.0
 #: Confidence at most, where only the name, and where only the shape says it.
 _BY_NAME, _BY_SHAPE = 0.9, 0.5
+#: Confidence where as many tensors are on both sides, and no other has a shape that fits ...
+_LONE_SHAPE = 0.8
+#: ... by a view of less than this price: as it is, or in a usual order of axes.
+_PLAIN_PRICE = 0.65
 #: A step is undone where it leaves at most this share of what is unexplained without it.
 _DECISIVE = 0.25
 
@@ -108,11 +112,13 @@ def align(
         links[row, :], links[:, column] = -np.inf, -np.inf
     seen = [pair for pair in assign(links) if _says_enough(scores, pair)]
     sure = _confidence(links, seen)
+    alone = _shapes_alone(scores)
     for pair in seen:
-        strength, how[pair] = _strength(scores, pair)
+        strength, how[pair] = _strength(scores, pair, alone=bool(alone[pair]))
         confidence[pair] = strength * sure[pair]
     for pair, value in _by_shape(scores, [*given, *seen]):
-        confidence[pair], how[pair] = value, "shape alone"
+        confidence[pair] = max(value, _LONE_SHAPE * float(alone[pair]))
+        how[pair] = "shape, which no other has" if alone[pair] else "shape alone"
     build = _Builder(reference, device, scores, {row.name: row for row in contract})
     pairs = tuple(build.match(pair, confidence[pair], how[pair]) for pair in sorted(confidence))
     by_name = _read_by_name(build, scores, set(confidence))
@@ -169,15 +175,23 @@ def _says_enough(scores: Scores, pair: tuple[int, int]) -> bool:
     return bool(scores.unexplained[pair] <= _MOST_LEFT or scores.named[pair])
 
 
-def _strength(scores: Scores, pair: tuple[int, int]) -> tuple[float, str]:
-    """Return how much values and names say for a pair, 0 to 1, and what it is that says it."""
+def _strength(scores: Scores, pair: tuple[int, int], *, alone: bool) -> tuple[float, str]:
+    """Return how much values, names and shapes say for a pair, 0 to 1, and what says it."""
     r = float(np.sqrt(max(0.0, 1.0 - scores.unexplained[pair])))
     values = min(1.0, max(0.0, (r - 0.3) / 0.65)) * min(1.0, 0.5 + float(scores.weight[pair[0]]))
+    shape = _LONE_SHAPE if alone else 0.0
     if not scores.named[pair]:
-        return values, "values"
+        return 1.0 - (1.0 - values) * (1.0 - shape), "shape and values" if alone else "values"
     if r < 0.5:
         return _BY_NAME, "name; the values are not alike"
-    return 1.0 - (1.0 - values) * (1.0 - _BY_NAME), "name and values"
+    return 1.0 - (1.0 - values) * (1.0 - _BY_NAME) * (1.0 - shape), "name and values"
+
+
+def _shapes_alone(scores: Scores) -> NDArray[np.bool_]:
+    """Return where two shapes fit each other only, of as many tensors on both sides, [N, M]."""
+    if scores.gains.shape[0] != scores.gains.shape[1]:
+        return np.zeros(scores.gains.shape, np.bool_)
+    return _lone(_prices(scores) < _PLAIN_PRICE)
 
 
 def _confidence(gains: F64, pairs: Sequence[tuple[int, int]]) -> dict[tuple[int, int], float]:
@@ -202,13 +216,33 @@ def _confidence(gains: F64, pairs: Sequence[tuple[int, int]]) -> dict[tuple[int,
 def _by_shape(
     scores: Scores, taken: Sequence[tuple[int, int]]
 ) -> list[tuple[tuple[int, int], float]]:
-    """Return pairs of what is left whose shapes fit each other and nothing else that is left."""
-    fits = np.isfinite(scores.gains)
-    for row, column in taken:
-        fits[row, :], fits[:, column] = False, False
-    single = fits & (fits.sum(axis=1, keepdims=True) == 1) & (fits.sum(axis=0) == 1)
-    pairs = [(int(row), int(column)) for row, column in np.argwhere(single)]
-    return [(pair, _BY_SHAPE * float(np.exp(-scores.views[pair].price))) for pair in pairs]
+    """Return pairs of what is left whose shapes fit each other and nothing else that is left.
+
+    Equal shapes come first, then transposed ones, then padded ones: what would fit with padding
+    does not stand in the way of what fits without.
+    """
+    prices = _prices(scores)
+    found: list[tuple[int, int]] = []
+    for most in sorted({*prices[np.isfinite(prices)].tolist()}):
+        fits = prices <= most
+        for row, column in (*taken, *found):
+            fits[row, :], fits[:, column] = False, False
+        found += [(int(row), int(column)) for row, column in np.argwhere(_lone(fits))]
+    return [(pair, _BY_SHAPE * float(np.exp(-prices[pair]))) for pair in found]
+
+
+def _prices(scores: Scores) -> F64:
+    """Return the price of each pair's view, [N, M]; infinite where there is none."""
+    prices = np.full(scores.gains.shape, np.inf)
+    for pair, view in scores.views.items():
+        prices[pair] = view.price
+    return prices
+
+
+def _lone(fits: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return where a row and a column fit each other only."""
+    single = (fits.sum(axis=1, keepdims=True) == 1) & (fits.sum(axis=0) == 1)
+    return np.asarray(fits & single, np.bool_)
 
 
 # --- from a pair to a match ----------------------------------------------------------------------
