@@ -8,12 +8,16 @@ import hashlib
 import json
 import math
 import re
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bittrue.archive import save_archive
+from bittrue.cli.main import run_command
 from bittrue.contract.finding import Finding
 from bittrue.diagnosis.facts import Diagnosis, Effect, Explanation, Mistake, NotTried, Trial
 from bittrue.parity.attribute import attribute
@@ -28,13 +32,15 @@ from bittrue.report.page_view import (
     decibels,
     layer_rows,
     level,
+    not_tried,
     page_data,
     short,
     tail,
     verdict_of,
 )
+from bittrue.session import Session
 from bittrue.stages import Subject
-from tests.unit.networks import pixels, subject
+from tests.unit.networks import pixels, subject, tiny, write_inputs
 
 MOST_BYTES = 2_000_000
 HOSTILE = (
@@ -236,8 +242,10 @@ def test_the_first_stage_over_its_budget_is_the_verdict() -> None:
     edges[2] = replace(edges[2], outputs=rows, bound=Bound(sqnr_db=90.0))
     found = verdict_of(replace(plain(), ladder=replace(ladder, edges=tuple(edges))))
     assert found.tone == "bad"
-    assert found.sentence.startswith("quantized is the first stage over its budget: SQNR ")
-    assert "against fp_optimized, and the budget is SQNR at least 90 dB." in found.sentence
+    assert found.sentence.startswith(
+        "quantized is the first stage over its budget. Against fp_optimized: SQNR "
+    )
+    assert found.sentence.endswith(". The budget: SQNR at least 90 dB.")
 
 
 def test_a_ladder_with_a_gap_is_never_called_good() -> None:
@@ -401,3 +409,90 @@ def test_a_layer_without_figures_says_why() -> None:
     facts = replace(plain(), layers=(*plain().layers[:-1], bare))
     text = Parsed(page_html(facts)).scripts[0]
     assert "stage compiled has no such tensor" in text
+
+
+def test_an_edge_within_the_figure_but_over_for_another_reason_says_so() -> None:
+    ladder = plain().ladder
+    edges = list(ladder.edges)
+    told = "its error is 9.69 times what quantisation predicts"
+    rows = tuple(replace(row, within=False, problem=told) for row in edges[-1].outputs)
+    edges[-1] = replace(edges[-1], outputs=rows)
+    found = verdict_of(replace(plain(), ladder=replace(ladder, edges=tuple(edges))))
+    assert found.sentence.count(told) == 1
+
+
+def test_what_was_not_tried_stands_once_for_each_reason() -> None:
+    told = diagnosed(explained("none")).diagnosis
+    assert told is not None
+    rows = [NotTried(cause, "no budget") for cause in ("input.sign", "input.crop")]
+    found = not_tried(replace(told, not_tried=(*rows, NotTried("none", "why"))))
+    assert found == [("no budget", ("input.sign", "input.crop")), ("why", ("none",))]
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    write_inputs(tmp_path)
+    save_archive(tiny(), tmp_path / "tiny.bta")
+    (tmp_path / "tiny.bte").write_bytes(tiny().executable or b"")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_command_writes_the_page_and_the_node_data(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = "report tiny.bta --input x.png -o out.html --node-data errors.json"
+    assert run_command(line.split()) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [text.split()[1].rstrip(":") for text in said] == [
+        *("out.html", "errors.path.json", "errors.own.json")
+    ]
+    text = (here / "out.html").read_text(encoding="utf-8")
+    assert Parsed(text).open == []
+    assert "no capture was given" in text
+    assert json.loads((here / "errors.own.json").read_text())["results"]
+
+
+def test_with_a_capture_the_page_holds_the_diagnosis(here: Path) -> None:
+    swapped = np.ascontiguousarray(pixels(9)[..., ::-1])
+    outputs = Session(tiny().executable or b"").run(swapped)
+    np.savez(here / "device.npz", **outputs)
+    line = "report tiny.bta --input x.png --capture device.npz --budget 20 --no-layers"
+    assert run_command(line.split()) == 0
+    text = Parsed((here / "report.html").read_text(encoding="utf-8")).text
+    assert "input.channel_order" in text
+    assert "what the device gave" in text
+    assert "no capture was given" not in text
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("report tiny.bta --input x.png -o page.txt", 2),
+        ("report tiny.bta --input x.png --match logits", 2),
+        ("report tiny.onnx --input x.png", 3),
+        ("report tiny.bta --input absent.png", 5),
+        ("report tiny.bta --input x.png --capture absent.npz", 5),
+    ],
+)
+def test_what_cannot_be_reported_is_refused_and_nothing_is_written(
+    here: Path, line: str, code: int
+) -> None:
+    assert run_command(line.split()) == code
+    assert not (here / "report.html").exists()
+
+
+def test_an_executable_gets_a_report_too(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["report", "tiny.bte", "--input", "x.png"]) == 0
+    assert "without the layers' own errors" in capsys.readouterr().err
+
+
+def test_without_jinja2_the_line_that_installs_it_is_said(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    assert run_command(["report", "tiny.bta", "--input", "x.png"]) == 2
+    assert 'pip install "bittrue[tools]"' in capsys.readouterr().err

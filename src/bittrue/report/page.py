@@ -71,6 +71,7 @@ def page_html(facts: PageFacts) -> str:
             rungs=page_view.ladder_steps(facts.ladder),
             layers=page_view.layer_rows(facts),
             levels=page_view.LEVEL_WORDS,
+            not_tried=page_view.not_tried(facts.diagnosis),
             settings=page_view.settings_of(facts, facts.diagnosis),
             graph=drawing(facts),
             data=Markup(json_in_html(page_view.page_data(facts))),

@@ -140,9 +140,10 @@ def _broken(ladder: Ladder) -> str:
         return "Every stage that was run is within its budget of the stage before it."
     at = ladder.edges.index(edge)
     one, two = ladder.rungs[at].stage, ladder.rungs[at + 1].stage
+    measured = _with_reason(edge.worst) if edge.outputs else measured_text(edge)
     return (
-        f"{two} is the first stage over its budget: {measured_text(edge)} against {one}, "
-        f"and the budget is {edge.bound}."
+        f"{two} is the first stage over its budget. Against {one}: {measured}. "
+        f"The budget: {edge.bound}."
     )
 
 
@@ -155,8 +156,9 @@ def _figures(facts: PageFacts) -> tuple[Figure, ...]:
         for row in ladder.ratios
         if row.stage == CAPTURE
     ][:1]
-    if found is not None and found.first_stage:
-        rows.append(Figure("first stage over its budget", found.first_stage))
+    if ladder.first_broken is not None:
+        at = ladder.edges.index(ladder.first_broken)
+        rows.append(Figure("first stage over its budget", ladder.rungs[at + 1].stage))
     if found is not None and found.first_layer:
         rows.append(_layer_figure(facts, "first layer over it", found.first_layer))
     worst = _worst(facts)
@@ -261,14 +263,14 @@ def _edge(edge: Comparison | Unmeasured | None, ladder: Ladder, stage: str) -> E
         for row in ladder.ratios
         if row.stage == stage
     ]
-    inner = "; ".join([*([_inner(edge)] if _inner(edge) else []), *ratios[:1]])
+    inner = "; ".join(text for text in (_inner(edge), *ratios[:1]) if text)
     return Edge(
         "good" if edge.same else "bad",
         "within" if edge.same else "over budget",
         measured_text(edge),
         str(edge.bound),
         inner,
-        tuple(Line(one_line(row.name), tensor_text(row)) for row in edge.outputs),
+        tuple(Line(one_line(row.name), _with_reason(row)) for row in edge.outputs),
     )
 
 
@@ -283,7 +285,15 @@ def tensor_text(row: TensorComparison) -> str:
         return row.problem
     if row.difference.equal:
         return f"equal in all {row.difference.elements:,} values"
-    return f"SQNR {decibels(row.difference.sqnr_db)}, max abs {number(row.difference.max_abs)}"
+    found = row.difference
+    ratio = f"{found.sqnr_db:.2f} dB" if math.isfinite(found.sqnr_db) else decibels(found.sqnr_db)
+    return f"SQNR {ratio.replace('-', '−')}, max abs {number(found.max_abs)}"
+
+
+def _with_reason(row: TensorComparison) -> str:
+    """Return a tensor's figures, and why they are not within the bound where they seem to be."""
+    told = row.difference is not None and row.problem
+    return f"{tensor_text(row)}; {row.problem}" if told else tensor_text(row)
 
 
 def _inner(edge: Comparison) -> str:
@@ -458,6 +468,14 @@ def _more(row: Layer) -> list[list[str]]:
         row.drawn.origin
     )
     return [list(pair) for pair in found]
+
+
+def not_tried(found: Diagnosis | None) -> Sequence[tuple[str, tuple[str, ...]]]:
+    """Return the reasons for which causes were not looked at, each with its causes."""
+    reasons: dict[str, list[str]] = {}
+    for row in found.not_tried if found else ():
+        reasons.setdefault(row.reason, []).append(row.cause)
+    return [(reason, tuple(causes)) for reason, causes in reasons.items()]
 
 
 def settings_of(facts: PageFacts, found: Diagnosis | None) -> Sequence[Figure]:
