@@ -25,8 +25,10 @@ class Criterion:
     Args:
         gain: Residual of no mistake over the trial's: at least this.
         frame_gain: The same in each single frame.
-        quiet: Where no mistake leaves less than this, nothing seems wrong ...
-        quiet_gain: ... and a trial must gain this much more to be believed.
+        few: Outputs with fewer values than this, over all frames, look like many things ...
+        few_gain: ... so that a trial must gain this much ...
+        quiet_gain: ... and this much where no mistake leaves less than `quiet`.
+        quiet: Where no mistake leaves less than this, nothing seems wrong.
         far: What a trial leaves is at most so many times what may be left at its place.
         loudest: More than this is not believed of any place.
         loud_gain: A trial that leaves more must leave so many times less than no mistake.
@@ -38,10 +40,12 @@ class Criterion:
         most: No more than so many are said to be tied.
     """
 
-    gain: float = 2.0
+    gain: float = 1.7
     frame_gain: float = 1.15
-    quiet: float = 2.5
+    few: int = 500
+    few_gain: float = 2.0
     quiet_gain: float = 4.0
+    quiet: float = 2.5
     far: float = 12.0
     loudest: float = 10.0
     loud_gain: float = 6.0
@@ -111,8 +115,7 @@ def complexity(row: Tried) -> int:
 def _explains(row: Tried, base: Tried, criterion: Criterion) -> bool:
     if not row.mistakes or len(row.residuals) != len(base.residuals) or not base.residual:
         return False
-    quiet = base.residual < criterion.quiet
-    wanted = criterion.quiet_gain if quiet else criterion.gain
+    wanted = _wanted(base, criterion)
     each = all(
         mine * criterion.frame_gain <= none
         for mine, none in zip(row.residuals, base.residuals, strict=True)
@@ -120,6 +123,13 @@ def _explains(row: Tried, base: Tried, criterion: Criterion) -> bool:
     near = row.residual <= criterion.far * min(row.unsure, criterion.loudest)
     likely = _likely(row) and row.residual * criterion.loud_gain <= base.residual
     return each and (near or likely) and row.residual * wanted <= base.residual
+
+
+def _wanted(base: Tried, criterion: Criterion) -> float:
+    count = sum(left.values.size for lefts in base.lefts for left in lefts.values())
+    if count >= criterion.few:
+        return criterion.gain
+    return criterion.quiet_gain if base.residual < criterion.quiet else criterion.few_gain
 
 
 def gain_of(row: Tried, base: Tried) -> float:

@@ -8,7 +8,7 @@ criterion, and where its constants come from.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from bittrue.diagnosis.inner import within_limits
 from bittrue.diagnosis.instruments import Predicts
 from bittrue.diagnosis.noise import Noise
 from bittrue.diagnosis.readings import Reading, readings
-from bittrue.diagnosis.residual import Left, left_over, mean_square
+from bittrue.diagnosis.residual import Left, carried_noise, left_over, mean_square
 from bittrue.diagnosis.scene import Frame, Scene
 
 F64 = NDArray[np.float64]
@@ -88,6 +88,7 @@ class Experiment:
         instruments: The float network first; the integer network, where there is one.
         names: The device's name for each output.
         inner: Which of these are inner tensors: they are only read plainly.
+        powers: The noise behind functions of outputs, kept.
     """
 
     scene: Scene
@@ -95,6 +96,7 @@ class Experiment:
     instruments: Sequence[Predicts]
     names: Mapping[str, str]
     inner: frozenset[str] = frozenset()
+    powers: dict[tuple[str, str, bool], F64] = field(default_factory=dict)
 
     def alone(self) -> Experiment:
         """Return the experiment with its first instrument alone: half the runs."""
@@ -120,6 +122,15 @@ class Experiment:
             own = self.names[name]
             found[name] = readings(name, array.shape, outputs, own, array, contracts)
         return found
+
+    def _carried(self, reading: Reading) -> F64:
+        """Return the noise behind a reading's function, worked out once."""
+        name = reading.output
+        told = "" if reading.mistake is None else reading.mistake.cause + reading.mistake.what
+        key = (name, told, reading.also is None)
+        if key not in self.powers and reading.forward is not None:
+            self.powers[key] = carried_noise(reading.forward, self.noise[name], self.pairs(name))
+        return self.powers[key]
 
     def pairs(self, name: str) -> list[tuple[F64, F64]]:
         """Return what the first and the last instrument give for what was meant, a pair a frame."""
@@ -198,8 +209,7 @@ class Experiment:
             name: [
                 left
                 for reading in rows[name]
-                if (left := left_over(reading, array, self.noise[name], self.pairs(name)))
-                is not None
+                if (left := left_over(reading, array, self.noise[name], self._carried)) is not None
             ]
             for name, array in predicted.items()
             if name in rows

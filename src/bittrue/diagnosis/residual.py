@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,7 +40,7 @@ class Left:
 
 
 def left_over(
-    reading: Reading, predicted: F64, noise: Noise, pairs: Sequence[tuple[F64, F64]]
+    reading: Reading, predicted: F64, noise: Noise, carried: Callable[[Reading], F64]
 ) -> Left | None:
     """Return what a prediction leaves; None where the reading makes no sense of it.
 
@@ -48,8 +48,7 @@ def left_over(
         reading: Of the device's output.
         predicted: The same output as our own pipeline gives it.
         noise: Of this output.
-        pairs: What the float and the integer network give for what was meant, a pair a frame:
-            they carry the noise through `forward`.
+        carried: Returns the noise behind a reading's `forward`.
     """
     if not np.isfinite(reading.values).all():
         return None
@@ -60,10 +59,10 @@ def left_over(
     expected, power = predicted, noise.power
     if reading.forward is not None:
         expected = reading.forward(predicted)
-        power = _carried(reading.forward, noise, pairs)
+        power = carried(reading)
     left = mean_square(reading.values - expected, power)
     if reading.also is not None:
-        other = left_over(reading.also, predicted, noise, pairs)
+        other = left_over(reading.also, predicted, noise, carried)
         left = max(left, math.inf if other is None else other.residual)
     return Left(reading, left, reading.values)
 
@@ -73,8 +72,14 @@ def mean_square(gap: F64, power: F64) -> float:
     return float(np.minimum(np.square(gap) / power, MOST).mean())
 
 
-def _carried(function: Forward, noise: Noise, pairs: Sequence[tuple[F64, F64]]) -> F64:
-    """Return the noise after a function: that of values as far from the exact ones as the noise."""
+def carried_noise(function: Forward, noise: Noise, pairs: Sequence[tuple[F64, F64]]) -> F64:
+    """Return the noise after a function: that of values as far from the exact ones as the noise.
+
+    Args:
+        function: Of an output.
+        noise: Before it.
+        pairs: What the float and the integer network give for what was meant, a pair a frame.
+    """
     moved, level = [], []
     for exact, coded in pairs:
         gap = coded - exact
