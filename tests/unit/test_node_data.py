@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 from bittrue.report.node_data import THRESHOLDS, node_data, percent
-from bittrue.report.page_view import level
+from bittrue.report.page_words import level
 from tests.unit.networks import tiny_onnx
 from tests.unit.test_page import plain
 

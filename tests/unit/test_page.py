@@ -23,21 +23,15 @@ from bittrue.diagnosis.facts import Diagnosis, Effect, Explanation, Mistake, Not
 from bittrue.parity.attribute import attribute
 from bittrue.parity.bounds import Bound
 from bittrue.parity.ladder import Unmeasured, climb, no_capture
+from bittrue.parity.samples import Sample, survey
 from bittrue.report.page import json_in_html, page_html
-from bittrue.report.page_facts import PageFacts, compared_stages, page_facts
+from bittrue.report.page_cards import layer_rows, page_data
+from bittrue.report.page_facts import PageFacts, compared_stages, page_facts, worst_ladder
 from bittrue.report.page_layers import Histogram, Layer, drawn_layers
 from bittrue.report.page_pictures import Picture, PictureRow
-from bittrue.report.page_view import (
-    LEVEL_WORDS,
-    decibels,
-    layer_rows,
-    level,
-    not_tried,
-    page_data,
-    short,
-    tail,
-    verdict_of,
-)
+from bittrue.report.page_samples import samples_of
+from bittrue.report.page_view import not_tried, verdict_of
+from bittrue.report.page_words import LEVEL_WORDS, decibels, level, short, tail
 from bittrue.session import Session
 from bittrue.stages import Subject
 from tests.unit.networks import pixels, subject, tiny, write_inputs
@@ -496,3 +490,37 @@ def test_without_jinja2_the_line_that_installs_it_is_said(
     monkeypatch.setitem(sys.modules, "jinja2", None)
     assert run_command(["report", "tiny.bta", "--input", "x.png"]) == 2
     assert 'pip install "bittrue[tools]"' in capsys.readouterr().err
+
+
+def test_with_several_inputs_the_worst_of_them_decides(here: Path) -> None:
+    given = {name: {"images": pixels(seed)} for name, seed in (("a", 9), ("b", 3), ("c", 4))}
+    found = survey(subject(), [Sample(name, arrays) for name, arrays in given.items()])
+    edges = list(found.ladders[1].edges)
+    rows = tuple(replace(row, within=False) for row in edges[2].outputs)
+    edges[2] = replace(edges[2], outputs=rows)
+    bad = replace(found.ladders[1], edges=tuple(edges))
+    found = replace(found, ladders=(found.ladders[0], bad, found.ladders[2]))
+    assert worst_ladder(found).first_broken is edges[2]
+    facts = page_facts(subject(), given["a"], None, worst_ladder(found), None, survey=found)
+    assert verdict_of(facts).tone == "bad"
+    text = Parsed(page_html(facts)).text
+    assert "on the worst of 3 inputs" in text
+    means = samples_of(found)
+    assert means is not None
+    last = means.means[-1]
+    mine = [row for row in found.figures if row.stage == "compiled"]
+    assert last.stage == "compiled"
+    assert last.mean == f"{np.mean([row.sqnr_db for row in mine]):.1f} dB"
+    assert last.least.startswith(f"{min(mine, key=lambda row: row.sqnr_db).sample}, ")
+
+
+def test_the_command_takes_several_inputs_and_as_many_frames(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = "report tiny.bta --input x.png --input pictures/0.png --no-layers"
+    assert run_command(line.split()) == 0
+    text = Parsed((here / "report.html").read_text(encoding="utf-8")).text
+    assert "2 inputs, each stage against" in text
+    np.savez(here / "device.npz", logits=np.zeros((1, 5), np.float32))
+    assert run_command(f"{line} --capture device.npz".split()) == 2
+    assert "1 captured frames for 2 inputs" in capsys.readouterr().err

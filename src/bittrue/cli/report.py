@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,15 +18,15 @@ from bittrue.contract.picture import PICTURES
 from bittrue.diagnosis.diagnose import BUDGET, diagnose
 from bittrue.diagnosis.facts import Diagnosis
 from bittrue.diagnosis.given import Given
-from bittrue.errors import DataError, UsageError
+from bittrue.errors import UsageError
 from bittrue.files import write_atomically
 from bittrue.inputs import read_input
 from bittrue.packages import require
 from bittrue.parity.attribute import LayerTable, attribute
-from bittrue.parity.ladder import Ladder, climb, no_capture
+from bittrue.parity.samples import Sample, Survey, survey
 from bittrue.report.node_data import node_data
 from bittrue.report.page import page_html
-from bittrue.report.page_facts import PageFacts, page_facts
+from bittrue.report.page_facts import PageFacts, page_facts, worst_ladder
 from bittrue.report.tables import size
 from bittrue.stages import Subject, open_subject
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     "inputs",
     required=True,
     multiple=True,
-    help="Picture, .npy, .npz, or raw bytes .bin; several make the layers' figures surer.",
+    help="Picture, .npy, .npz, or raw bytes .bin; several make the figures surer.",
 )
 @click.option(
     "--capture",
@@ -129,7 +129,7 @@ def report(
     subject = open_subject(model)
     given = [read_input(name, subject.preprocess) for name in inputs]
     told = Told(captures, sent, _names(matches), deployed, preprocess, references, budget)
-    ladder = _climbed(subject, given[0], told)
+    surveyed = _surveyed(subject, inputs, given, told)
     table = None if no_layers else _table(subject, given)
     found = _diagnosis(model, inputs, told)
     with step("looking at every layer"):
@@ -137,33 +137,43 @@ def report(
             subject,
             given[0],
             found,
-            ladder,
+            worst_ladder(surveyed),
             table,
+            survey=surveyed,
             files=told.roles(inputs),
             made=datetime.date.today().isoformat(),
         )
     _write(facts, output, nodes)
 
 
-def _climbed(subject: Subject, given: Mapping[str, np.ndarray], told: Told) -> Ladder:
-    frame = _first_frame(told.captures)
+def _surveyed(
+    subject: Subject,
+    inputs: Sequence[str],
+    given: Sequence[Mapping[str, np.ndarray]],
+    told: Told,
+) -> Survey:
+    frames = _frames(told.captures, len(inputs))
+    samples = [
+        Sample(name, arrays, frame)
+        for name, arrays, frame in zip(inputs, given, frames, strict=True)
+    ]
     with step("climbing the ladder"):
-        found = climb(subject, given, capture=frame, by_hand=told.names or None)
-    if frame is not None:
-        return found
-    return replace(found, unmeasured=(*found.unmeasured, no_capture(subject)))
+        return survey(subject, samples, by_hand=told.names or None)
 
 
-def _first_frame(captures: Sequence[str]) -> Capture | None:
-    """Return what the device gave on the first input: the ladder stands on one."""
+def _frames(captures: Sequence[str], count: int) -> Sequence[Capture | None]:
+    """Return what the device gave on each input; None where nothing was given."""
     if not captures:
-        return None
+        return [None] * count
     from bittrue.capture import read_captures
 
-    frames = read_captures(captures[0])
-    if not frames:
-        raise DataError("holds no frame", where=captures[0], hint="give what the device gave")
-    return frames[0]
+    frames = [frame for path in captures for frame in read_captures(path)]
+    if len(frames) != count:
+        raise UsageError(
+            f"{len(frames)} captured frames for {count} inputs",
+            hint="give one frame an input, in the same order",
+        )
+    return frames
 
 
 def _table(subject: Subject, given: Sequence[Mapping[str, np.ndarray]]) -> LayerTable | None:

@@ -17,9 +17,13 @@ from typing import TYPE_CHECKING
 
 from bittrue.contract.causes import BY_ID
 from bittrue.packages import require
-from bittrue.report import page_view
+from bittrue.report import page_words
+from bittrue.report.page_cards import layer_rows, page_data
 from bittrue.report.page_facts import PageFacts
+from bittrue.report.page_ladder import ladder_steps
 from bittrue.report.page_layout import Layout, Point, Spacing, layered
+from bittrue.report.page_samples import samples_of
+from bittrue.report.page_view import not_tried, settings_of, verdict_of
 from bittrue.report.visible import visible
 from bittrue.version import __version__
 
@@ -67,14 +71,15 @@ def page_html(facts: PageFacts) -> str:
         .get_template("page.html")
         .render(
             facts=facts,
-            verdict=page_view.verdict_of(facts),
-            rungs=page_view.ladder_steps(facts.ladder),
-            layers=page_view.layer_rows(facts),
-            levels=page_view.LEVEL_WORDS,
-            not_tried=page_view.not_tried(facts.diagnosis),
-            settings=page_view.settings_of(facts, facts.diagnosis),
+            verdict=verdict_of(facts),
+            rungs=ladder_steps(facts.ladder),
+            samples=samples_of(facts.survey),
+            layers=layer_rows(facts),
+            levels=page_words.LEVEL_WORDS,
+            not_tried=not_tried(facts.diagnosis),
+            settings=settings_of(facts, facts.diagnosis),
             graph=drawing(facts),
-            data=Markup(json_in_html(page_view.page_data(facts))),
+            data=Markup(json_in_html(page_data(facts))),
             style=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
             script=Markup(script),
             script_hash=f"sha256-{digest}",
@@ -102,11 +107,11 @@ def _environment() -> Environment:
         finalize=lambda value: visible(value) if type(value) is str else value,
     )
     made.filters.update(
-        db=page_view.decibels,
-        number=page_view.number,
+        db=page_words.decibels,
+        number=page_words.number,
         percent=lambda value: f"{value:.0%}",
-        short=page_view.short,
-        tail=page_view.tail,
+        short=page_words.short,
+        tail=page_words.tail,
         capital=lambda text: text[:1].upper() + text[1:],
         meaning=lambda cause: BY_ID[cause].meaning,
         data_uri=lambda png: f"data:image/png;base64,{base64.b64encode(png).decode()}",

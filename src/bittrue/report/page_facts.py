@@ -12,6 +12,7 @@ from bittrue.network import BY_NAME
 from bittrue.parity.attribute import LayerTable
 from bittrue.parity.compare import make_side
 from bittrue.parity.ladder import Ladder
+from bittrue.parity.samples import Survey
 from bittrue.report.page_layers import Layer, drawn_layers, measured
 from bittrue.report.page_pictures import PictureRow, input_row, output_rows
 from bittrue.stages import Subject
@@ -26,7 +27,7 @@ class PageFacts:
         model: The file that it came from.
         reference: The stage that layers are compared with.
         other: The stage whose layers are compared.
-        ladder: Every stage and edge.
+        ladder: Every stage and edge; with several inputs, each edge on the worst of them.
         diagnosis: Why a device gave something else; None where no device's data was given.
         layers: In running order, inputs first.
         outputs: Numbers of the layers that make the network's outputs.
@@ -35,6 +36,7 @@ class PageFacts:
         made: When, in words; empty leaves it out.
         samples: How many inputs the layers' own errors are over; 0 where none was measured.
         closes: How far the shares of a layer's error are from adding up to 1, at most.
+        survey: What several inputs say together; None where there is one.
     """
 
     name: str
@@ -50,6 +52,7 @@ class PageFacts:
     made: str = ""
     samples: int = 0
     closes: float = 0.0
+    survey: Survey | None = None
 
     @property
     def own(self) -> bool:
@@ -64,6 +67,7 @@ def page_facts(
     ladder: Ladder,
     table: LayerTable | None,
     *,
+    survey: Survey | None = None,
     files: Mapping[str, str] | None = None,
     made: str = "",
     seen: Callable[[int, int], None] = lambda done, count: None,
@@ -76,6 +80,7 @@ def page_facts(
         diagnosis: Of what a device gave, where something was given.
         ladder: Every stage on that input.
         table: Every layer's own error, where that was measured.
+        survey: What several inputs say together, that one first.
         files: What was given, by role, to name it.
         made: When, in words.
         seen: Called with how many layers were looked at, and of how many.
@@ -101,6 +106,20 @@ def page_facts(
         made=made,
         samples=table.samples if table else 0,
         closes=table.closes if table else 0.0,
+        survey=survey if survey is not None and len(survey.samples) > 1 else None,
+    )
+
+
+def worst_ladder(found: Survey) -> Ladder:
+    """Return one ladder of several: the first input's outputs, each edge on its worst input."""
+    first = found.ladders[0]
+    return Ladder(
+        first.rungs,
+        tuple(min(edge, key=lambda one: (one.same, one.worst.sqnr_db)) for edge in found.edges),
+        min((row.whole for row in found.ladders), key=lambda one: one.worst.sqnr_db),
+        found.unmeasured,
+        found.ratios,
+        first.matches,
     )
 
 
