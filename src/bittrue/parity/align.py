@@ -154,7 +154,7 @@ def _indices(
         if mine not in reference or theirs not in names:
             continue
         pair = reference.index(mine), names.index(theirs)
-        if pair not in scores.views:
+        if not scores.fits(pair):
             shape = list(device[pair[1]].array.shape)
             wrong.append(f"{theirs!r} {shape} cannot be brought to the shape of {mine!r}")
         if pair[1] in {column for _, column in pairs}:
@@ -191,7 +191,7 @@ def _shapes_alone(scores: Scores) -> NDArray[np.bool_]:
     """Return where two shapes fit each other only, of as many tensors on both sides, [N, M]."""
     if scores.gains.shape[0] != scores.gains.shape[1]:
         return np.zeros(scores.gains.shape, np.bool_)
-    return _lone(_prices(scores) < _PLAIN_PRICE)
+    return _lone(scores.prices < _PLAIN_PRICE)
 
 
 def _confidence(gains: F64, pairs: Sequence[tuple[int, int]]) -> dict[tuple[int, int], float]:
@@ -221,7 +221,7 @@ def _by_shape(
     Equal shapes come first, then transposed ones, then padded ones: what would fit with padding
     does not stand in the way of what fits without.
     """
-    prices = _prices(scores)
+    prices = scores.prices
     found: list[tuple[int, int]] = []
     for most in sorted({*prices[np.isfinite(prices)].tolist()}):
         fits = prices <= most
@@ -229,14 +229,6 @@ def _by_shape(
             fits[row, :], fits[:, column] = False, False
         found += [(int(row), int(column)) for row, column in np.argwhere(_lone(fits))]
     return [(pair, _BY_SHAPE * float(np.exp(-prices[pair]))) for pair in found]
-
-
-def _prices(scores: Scores) -> F64:
-    """Return the price of each pair's view, [N, M]; infinite where there is none."""
-    prices = np.full(scores.gains.shape, np.inf)
-    for pair, view in scores.views.items():
-        prices[pair] = view.price
-    return prices
 
 
 def _lone(fits: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -260,7 +252,7 @@ class _Builder:
     def match(self, pair: tuple[int, int], confidence: float, how: str) -> Match:
         """Return a pair of indices as a match."""
         name, item = list(self.reference)[pair[0]], self.device[pair[1]]
-        view = self.scores.views[pair]
+        view = self.scores.view(pair)
         found = view.read(item.array)
         wanted = self.reference[name]
         at = self.scores.places[wanted.shape]
@@ -334,7 +326,7 @@ def _read_by_name(
     """Return the pairs of equal names, if any of them is not among the chosen."""
     columns = {item.name: at for at, item in enumerate(build.device)}
     pairs = [(row, columns[name]) for row, name in enumerate(build.reference) if name in columns]
-    fitting = [pair for pair in pairs if pair in scores.views]
+    fitting = [pair for pair in pairs if scores.fits(pair)]
     if set(fitting) <= chosen:
         return ()
     return tuple(build.match(pair, 1 - _BY_NAME, "name") for pair in fitting)

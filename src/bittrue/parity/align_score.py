@@ -43,7 +43,9 @@ class Scores:
         unexplained: [N, M] float64, ``1 - r^2`` under the chosen view.
         weight: [N] float64, 0 to 1: how much a correlation of so many elements says.
         named: [N, M] whether the names are equal, or nearly.
-        views: By (row, column): the chosen view.
+        prices: [N, M] float64, of the chosen view; inf where none fits.
+        choice: [N, M] int64, the chosen view's place in `views`.
+        views: Every view that was tried.
         places: By shape of the reference: the flat positions that were looked at.
     """
 
@@ -51,8 +53,18 @@ class Scores:
     unexplained: F64
     weight: F64
     named: NDArray[np.bool_]
-    views: Mapping[tuple[int, int], View]
+    prices: F64
+    choice: NDArray[np.int64]
+    views: Sequence[View]
     places: Mapping[tuple[int, ...], NDArray[np.int64]]
+
+    def view(self, pair: tuple[int, int]) -> View:
+        """Return the chosen view of a pair that fits."""
+        return self.views[int(self.choice[pair])]
+
+    def fits(self, pair: tuple[int, int]) -> bool:
+        """Return whether there is any view of a pair."""
+        return bool(np.isfinite(self.prices[pair]))
 
 
 def score(reference: Mapping[str, np.ndarray], device: Sequence[Captured]) -> Scores:
@@ -67,7 +79,8 @@ def score(reference: Mapping[str, np.ndarray], device: Sequence[Captured]) -> Sc
     names = _names(list(reference), [item.name for item in device])
     gains = np.full(names.shape, -np.inf)
     unexplained = np.ones(names.shape)
-    chosen: dict[tuple[int, int], View] = {}
+    choice = np.zeros(names.shape, np.int64)
+    tried: list[View] = []
     places: dict[tuple[int, ...], NDArray[np.int64]] = {}
     columns_by = _by_shape([item.array for item in device])
     for shape, rows in _by_shape(wanted).items():
@@ -80,18 +93,21 @@ def score(reference: Mapping[str, np.ndarray], device: Sequence[Captured]) -> Sc
             box = np.ix_(rows, columns)
             best = np.full((len(rows), len(columns)), -np.inf)
             for view in fits:
-                codes = np.stack([_numbers(flat[column][view.places(at)]) for column in columns])
+                there = view.places(at)
+                codes = np.stack([_numbers(flat[column][there]) for column in columns])
                 gain, left = _gain(mine, codes, [device[column] for column in columns])
                 gain -= view.price
                 better = gain > best
                 best[better] = gain[better]
                 unexplained[box] = np.where(better, left, unexplained[box])
-                for i, j in np.argwhere(better):
-                    chosen[rows[i], columns[j]] = view
+                choice[box] = np.where(better, len(tried), choice[box])
+                tried.append(view)
             gains[box] = best
     weight = np.array([_weight(array.size) for array in wanted])
     near = names + _order(names.shape)
-    return Scores(gains + near, unexplained, weight, names > 0, chosen, places)
+    paid = np.array([*(view.price for view in tried), np.inf])
+    prices = paid[np.where(np.isfinite(gains), choice, len(tried))]
+    return Scores(gains + near, unexplained, weight, names > 0, prices, choice, tried, places)
 
 
 def sample_places(arrays: Sequence[np.ndarray]) -> NDArray[np.int64]:
