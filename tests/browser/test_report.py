@@ -284,6 +284,17 @@ def test_what_is_printed_is_light_and_holds_the_worst_layers(page: Browser) -> N
         page.devtools("Emulation.setEmulatedMedia", {"media": ""})
 
 
+def test_the_line_between_before_and_after_moves(page: Browser) -> None:
+    clip = "return document.querySelectorAll('.swipe img')[1].style.clipPath"
+    assert page.run(clip) == "inset(0px 50% 0px 0px)"
+    page.run("document.querySelector('.swipe input').focus()")
+    page.press("ArrowRight")
+    assert page.run(clip) == "inset(0px 49% 0px 0px)"
+    sizes = "return [...document.querySelectorAll('.swipe img')].map((one) => one.clientWidth)"
+    below, above = page.run(sizes)
+    assert below == above > 0
+
+
 def test_a_screenshot_shows_something(page: Browser) -> None:
     seen = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
     colours, counts = np.unique(seen.reshape(-1, 3), axis=0, return_counts=True)

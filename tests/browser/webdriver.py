@@ -22,7 +22,7 @@ ARGUMENTS = (
     "--hide-scrollbars",
 )
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
-KEYS = {"Escape": "\ue00c", "Enter": "\ue007", "Tab": "\ue004"}
+KEYS = {"Escape": "\ue00c", "Enter": "\ue007", "Tab": "\ue004", "ArrowRight": "\ue014"}
 
 
 def missing() -> str:

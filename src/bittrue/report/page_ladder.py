@@ -88,7 +88,7 @@ def _edge(edge: Comparison | Unmeasured | None, ladder: Ladder, stage: str) -> E
     if isinstance(edge, Unmeasured):
         return Edge("warn", "not measured", edge.why, edge.mend, "", ())
     ratios = [
-        f"{number(row.ratio)} times the predicted error: {row.says}"
+        f"{row.ratio:.2f} times the predicted error: {row.says}"
         for row in ladder.ratios
         if row.stage == stage
     ]

@@ -80,7 +80,7 @@ def _mean_rows(found: Survey) -> Iterator[MeanRow]:
         yield MeanRow(
             row.stage,
             one_line(row.output),
-            decibels(row.sqnr_db.mean),
+            decibels(math.inf if row.equal == len(mine) else row.sqnr_db.mean),
             _interval(row.sqnr_db),
             f"{row.equal} of {len(found.samples)}",
             ""

@@ -12,7 +12,7 @@ from bittrue.parity.ladder import Ladder
 from bittrue.report.page_cards import name_of
 from bittrue.report.page_facts import PageFacts
 from bittrue.report.page_ladder import measured_text, reasoned_text
-from bittrue.report.page_words import decibels, number
+from bittrue.report.page_words import decibels
 from bittrue.report.visible import one_line
 
 
@@ -85,7 +85,7 @@ def _figures(facts: PageFacts) -> tuple[Figure, ...]:
     first, last = ladder.rungs[0].stage, _last_stage(ladder)
     rows = [Figure(f"{first} to {last}", decibels(ladder.whole.worst.sqnr_db), "SQNR")]
     rows += [
-        Figure("device against prediction", f"{number(row.ratio)} times", row.says)
+        Figure("device against prediction", f"{row.ratio:.2f} times", row.says)
         for row in ladder.ratios
         if row.stage == CAPTURE
     ][:1]

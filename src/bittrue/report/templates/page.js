@@ -33,6 +33,29 @@
     });
   }
 
+  /* Before and after in one: the same two pictures, and a line between them that can be moved. */
+  for (const shots of $$("[data-swipe]")) {
+    const [mine, theirs] = $$(".shot", shots);
+    const [below, above] = [mine, theirs].map((shot) => $("img", shot).cloneNode());
+    const names = [mine, theirs].map((shot) => $("span", shot).textContent);
+    const line = document.createElement("input"), frame = document.createElement("div"), shot = document.createElement("div"), told = document.createElement("span");
+    Object.assign(line, { type: "range", min: 0, max: 100, value: 50 });
+    line.setAttribute("aria-label", `How much of ${names[0]} covers ${names[1]}`);
+    above.alt = below.alt = "";
+    frame.className = "swipe";
+    shot.className = "shot";
+    told.textContent = `${names[0]} | ${names[1]}, move the line`;
+    const move = () => {
+      below.style.clipPath = `inset(0 ${100 - line.value}% 0 0)`;
+      frame.style.setProperty("--at", `${line.value}%`);
+    };
+    line.addEventListener("input", move);
+    move();
+    frame.append(above, below, line);
+    shot.append(frame, told);
+    shots.append(shot);
+  }
+
   addEventListener("beforeprint", () => { for (const folded of $$("details")) folded.open = true; });
 
   const section = $("#layers");
