@@ -20,6 +20,8 @@ from bench.faults.networks import Network
 
 #: Of --quick: one case of so many.
 EVERY = 4
+#: How many cases go by between two writings of the results.
+OFTEN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +63,14 @@ def cases(networks: Sequence[Network], folder: Path) -> list[Path]:
 
 
 def run(folders: Sequence[Path], jobs: int, target: Path) -> list[Result]:
-    """Return the results, which are also written to `target` as JSON."""
+    """Return the results; they are also written to `target` as JSON, every so often."""
     results: list[Result] = []
     with ProcessPoolExecutor(jobs, initializer=_quietly) as pool:
         for number, result in enumerate(pool.map(diagnose, folders), 1):
             results.append(result)
-            if number % 50 == 0:
+            if number % OFTEN == 0 or number == len(folders):
                 print(f"{number} of {len(folders)}", flush=True)
-    target.write_text(json.dumps([asdict(row) for row in results], indent=1) + "\n")
+                target.write_text(json.dumps([asdict(row) for row in results], indent=1) + "\n")
     return results
 
 
