@@ -12,10 +12,11 @@ import pytest
 from PIL import Image
 
 from bittrue.report.page import page_html
+from bittrue.report.page_cards import WHOLE
 from bittrue.report.page_facts import PageFacts
 from bittrue.report.page_pictures import output_rows
 from tests.browser.webdriver import Browser, browser, missing
-from tests.unit.test_page import HOSTILE, diagnosed, explained, plain, renamed
+from tests.unit.test_page import HOSTILE, diagnosed, explained, many, plain, renamed
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "all there")
 
@@ -282,6 +283,19 @@ def test_what_is_printed_is_light_and_holds_the_worst_layers(page: Browser) -> N
         )
     finally:
         page.devtools("Emulation.setEmulatedMedia", {"media": ""})
+
+
+def test_a_layer_without_a_whole_card_says_what_is_left_out(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    file = tmp_path / "many.html"
+    file.write_text(page_html(many(WHOLE + 3, "layer")), encoding="utf-8")
+    chromium.open(file)
+    chromium.press("/", *f"layer{WHOLE + 1}", "Enter")
+    said = chromium.run("return document.querySelector('#card').textContent")
+    assert "left out" in said
+    chromium.press("Escape", "j", "Escape")
+    assert chromium.complaints() == []
 
 
 def test_the_line_between_before_and_after_moves(page: Browser) -> None:

@@ -25,7 +25,7 @@ from bittrue.parity.bounds import Bound
 from bittrue.parity.ladder import Unmeasured, climb, no_capture
 from bittrue.parity.samples import Sample, survey
 from bittrue.report.page import json_in_html, page_html
-from bittrue.report.page_cards import layer_rows, page_data
+from bittrue.report.page_cards import WHOLE, layer_rows, page_data
 from bittrue.report.page_facts import PageFacts, compared_stages, page_facts, worst_ladder
 from bittrue.report.page_layers import Histogram, Layer, drawn_layers
 from bittrue.report.page_pictures import Picture, PictureRow
@@ -133,6 +133,14 @@ def test_the_page_fetches_nothing() -> None:
     assert policies == 1
     for word in ("http", "//", "src=", "url(", "@import", "<link", "import(", "fetch("):
         assert word not in page, word
+
+
+def test_a_picture_is_in_the_page_whole() -> None:
+    png = bytes(range(256)) * 200
+    rows = (PictureRow("out", "", (Picture("source", png, 4, 4),)),)
+    page = page_html(replace(plain(), pictures=rows))
+    (found,) = re.findall(r'src="data:image/png;base64,([^"]*)"', page)
+    assert base64.b64decode(found) == png
 
 
 def test_only_the_script_of_the_page_may_run() -> None:
@@ -341,23 +349,40 @@ def test_a_network_without_codes_has_no_own_errors_and_says_so() -> None:
     assert 'value="own" disabled' in page_html(facts)
 
 
-def test_a_report_of_six_hundred_layers_is_below_two_megabytes() -> None:
+def many(count: int, name: str) -> PageFacts:
+    """The last layer so many times, each with full histograms and a name of its own."""
     row = plain().layers[-1]
     counts = tuple(range(1, 4001, 100))
     full = replace(row, histogram=Histogram(-123.4, 567.8, counts, counts[::-1]))
     layers = tuple(
         replace(
             full,
+            path=full.path and replace(full.path, sqnr_db=float(at)),
             drawn=replace(
-                row.drawn,
-                name=f"/model.{at}/block.{at % 7}/conv/Conv_{at}",
-                reads=(at - 1, max(0, at - 9)) if at else (),
+                row.drawn, name=f"{name}{at}", reads=(at - 1, max(0, at - 9)) if at else ()
             ),
         )
-        for at in range(600)
+        for at in range(count)
     )
-    page = page_html(replace(plain(), layers=layers, outputs=(599,)))
+    picture = Picture("source", bytes(80_000), 360, 360)
+    rows = (PictureRow("out", "", (picture,) * 4),)
+    return replace(plain(), layers=layers, outputs=(count - 1,), pictures=rows, samples=0)
+
+
+@pytest.mark.parametrize(("count", "name"), [(1200, "/model.1/block.7/Conv_"), (600, "n" * 65_000)])
+def test_a_report_is_below_two_megabytes(count: int, name: str) -> None:
+    page = page_html(many(count, name))
     assert len(page.encode()) < MOST_BYTES
+
+
+def test_of_many_layers_those_of_most_error_have_whole_cards_and_all_are_drawn() -> None:
+    page = page_html(many(WHOLE + 50, "layer"))
+    data = json.loads(Parsed(page).scripts[0])
+    assert ["h" in row for row in data["layers"]] == [True] * WHOLE + [False] * 50
+    assert set(data["left_out"]) | set(data["layers"][-1]) == set(data["layers"][0])
+    assert page.count('class="n p') == WHOLE + 50
+    lines = re.findall(r'<tr data-i="(\d+)"><td class="num soft">(\d+)</td>', page)
+    assert lines == [(str(at), str(at)) for at in range(WHOLE)]
 
 
 def test_the_page_s_data_hold_each_layer_once_with_what_it_reads() -> None:
@@ -366,7 +391,7 @@ def test_the_page_s_data_hold_each_layer_once_with_what_it_reads() -> None:
     assert isinstance(layers, list)
     assert [row["n"] for row in layers] == [row.name for row in layer_rows(plain())]
     assert all(source < at for at, row in enumerate(layers) for source in row["r"])
-    shares = [sum(part[2] for part in row["e"]) for row in layers if row["e"]]
+    shares = [sum(row["e"]) for row in layers if row["e"]]
     assert shares == pytest.approx([100.0] * len(shares), abs=0.5)
 
 

@@ -24,7 +24,6 @@ from bittrue.report.page_ladder import ladder_steps
 from bittrue.report.page_layout import Layout, Point, Spacing, layered
 from bittrue.report.page_samples import samples_of
 from bittrue.report.page_view import not_tried, settings_of, verdict_of
-from bittrue.report.visible import visible
 from bittrue.version import __version__
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ def page_html(facts: PageFacts) -> str:
 
 def json_in_html(data: object) -> str:
     """Return JSON that no HTML parser takes for markup, whatever its texts are."""
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
@@ -104,7 +103,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: visible(value) if type(value) is str else value,
+        finalize=lambda value: page_words.bounded(value) if type(value) is str else value,
     )
     made.filters.update(
         db=page_words.decibels,
@@ -114,9 +113,16 @@ def _environment() -> Environment:
         tail=page_words.tail,
         capital=lambda text: text[:1].upper() + text[1:],
         meaning=lambda cause: BY_ID[cause].meaning,
-        data_uri=lambda png: f"data:image/png;base64,{base64.b64encode(png).decode()}",
+        data_uri=_data_uri,
     )
     return made
+
+
+def _data_uri(png: bytes) -> str:
+    """Return a picture as an address that holds it: no letter of it needs escaping, none is cut."""
+    from markupsafe import Markup
+
+    return Markup(f"data:image/png;base64,{base64.b64encode(png).decode()}")
 
 
 # --- the graph -----------------------------------------------------------------------------------

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bittrue.report.page_facts import PageFacts
 from bittrue.report.page_layers import Layer
-from bittrue.report.page_words import decibels, height, level, number
+from bittrue.report.page_words import bounded, decibels, height, level, named, number
 from bittrue.report.tables import shape
-from bittrue.report.visible import one_line
 
+#: Layers with a line in the table and a whole card, at most; names of a list that are shown.
+WHOLE, NAMES = 400, 12
+#: The rest of a card that is not whole.
+LEFT_OUT: Mapping[str, object] = {
+    **{"t": "", "o": [], "q": [], "e": [], "h": None, "a": [], "b": [], "k": []},
+    "x": f"Its figures are left out: the page keeps those of the {WHOLE} layers of most error.",
+}
 #: Which colour of a stacked bar each part of an error has, in its order.
 SHARE_ORDER = ("weights", "bias", "rounding", "clipping", "requantisation", "table", "inherited")
 
@@ -36,23 +42,36 @@ class LayerRow:
     max_abs: str
     chief: str
     is_end: bool
+    listed: bool
 
 
 def layer_rows(facts: PageFacts) -> tuple[LayerRow, ...]:
     """Return the layers in words."""
-    return tuple(_row(row, at in facts.outputs) for at, row in enumerate(facts.layers))
+    whole = shown_whole(facts)
+    return tuple(_row(row, at in facts.outputs, at in whole) for at, row in enumerate(facts.layers))
+
+
+def shown_whole(facts: PageFacts) -> frozenset[int]:
+    """Return the layers that have a line in the table and a whole card: those of most error.
+
+    A page must stay below 2 MB; the others are drawn, and their two errors are shown.
+    """
+    rows = facts.layers
+    errors = [(row.own_db if facts.own else row.path_db) for row in rows]
+    keys = [math.inf if value is None or math.isnan(value) else value for value in errors]
+    return frozenset(sorted(range(len(rows)), key=keys.__getitem__)[:WHOLE])
 
 
 def name_of(row: Layer) -> str:
     """Return what a layer is called: as the source calls it, or as we do."""
-    return one_line(row.drawn.name) or one_line(row.drawn.tensor)
+    return named(row.drawn.name) or named(row.drawn.tensor)
 
 
-def _row(row: Layer, is_end: bool) -> LayerRow:
+def _row(row: Layer, is_end: bool, listed: bool) -> LayerRow:
     path, own = row.path_db, row.own_db
     return LayerRow(
         name_of(row),
-        one_line(row.drawn.op),
+        named(row.drawn.op),
         shape(row.drawn.shape),
         decibels(path),
         decibels(own),
@@ -67,6 +86,7 @@ def _row(row: Layer, is_end: bool) -> LayerRow:
         "" if row.path is None else f"{row.path.max_abs:.4g}",
         _chief(row),
         is_end,
+        listed,
     )
 
 
@@ -90,21 +110,25 @@ def _chief(row: Layer) -> str:
 
 def page_data(facts: PageFacts) -> dict[str, object]:
     """Return what the page's script makes the layers' cards of, as plain JSON values."""
+    whole = shown_whole(facts)
     return {
         "reference": facts.reference,
         "other": facts.other,
         "own": facts.own,
-        "layers": [_card(row) for row in facts.layers],
+        "shares": list(SHARE_ORDER),
+        "left_out": LEFT_OUT,
+        "layers": [
+            _head(row) | (_rest(row) if at in whole else {}) for at, row in enumerate(facts.layers)
+        ],
     }
 
 
-def _card(row: Layer) -> dict[str, object]:
+def _head(row: Layer) -> dict[str, object]:
+    """Return what every card has: names, neighbours, both errors with their colours."""
     drawn = row.drawn
     return {
         "n": name_of(row),
-        "op": one_line(drawn.op),
-        "t": one_line(drawn.tensor),
-        "o": [one_line(name) for name in (*drawn.origin, *drawn.sources)],
+        "op": named(drawn.op),
         "s": shape(drawn.shape),
         "r": list(drawn.reads),
         "p": decibels(row.path_db),
@@ -113,6 +137,16 @@ def _card(row: Layer) -> dict[str, object]:
         "wl": level(row.own_db),
         "pv": _json_number(row.path_db),
         "wv": _json_number(row.own_db),
+    }
+
+
+def _rest(row: Layer) -> dict[str, object]:
+    """Return the rest of a whole card."""
+    drawn = row.drawn
+    return {
+        "t": named(drawn.tensor),
+        "o": _names(drawn.origin),
+        "q": _names(drawn.sources),
         "x": _note(row),
         "e": _shares(row),
         "h": _histogram(row),
@@ -122,25 +156,28 @@ def _card(row: Layer) -> dict[str, object]:
     }
 
 
+def _names(names: Sequence[str]) -> list[str]:
+    more = len(names) - NAMES
+    said = [named(name) for name in names[:NAMES]]
+    return [*said, f"and {more} more"] if more > 0 else said
+
+
 def _json_number(value: float | None) -> float | None:
     return None if not _sortable(value) else float(_sortable(value))
 
 
 def _note(row: Layer) -> str:
     if row.error is not None and row.error.inherited_from:
-        return f"passes on the error of {one_line(row.error.inherited_from)}"
-    return row.problem
+        return f"passes on the error of {named(row.error.inherited_from)}"
+    return bounded(row.problem)
 
 
-def _shares(row: Layer) -> list[list[object]]:
-    """Return colour, name and percent of each part of the error, in the order of the colours."""
+def _shares(row: Layer) -> list[float]:
+    """Return each part of the error in percent, in the order of SHARE_ORDER."""
     shares: Mapping[str, float] = row.error.shares if row.error else {}
     if not any(shares.values()):
         return []
-    return [
-        [at % 7, name, round(100 * shares.get(name, 0.0), 1)]
-        for at, name in enumerate(dict.fromkeys((*SHARE_ORDER, *shares)))
-    ]
+    return [round(100 * shares.get(name, 0.0), 1) for name in SHARE_ORDER]
 
 
 def _histogram(row: Layer) -> list[object] | None:
@@ -173,8 +210,4 @@ def _more(row: Layer) -> list[list[str]]:
         found.append(("clipped", f"{row.error.clipped:.3%} of the values"))
     if row.error is not None and row.error.dead_channels:
         found.append(("dead channels", str(row.error.dead_channels)))
-    found.append(("tensor", one_line(row.drawn.tensor)))
-    found += [("source layers", ", ".join(map(one_line, row.drawn.origin)))] * bool(
-        row.drawn.origin
-    )
     return [list(pair) for pair in found]

@@ -10,8 +10,7 @@ from bittrue.network import LADDER
 from bittrue.parity.captured import CAPTURE
 from bittrue.parity.compare import Comparison, TensorComparison
 from bittrue.parity.ladder import Ladder, Rung, Unmeasured
-from bittrue.report.page_words import decibels, number
-from bittrue.report.visible import one_line
+from bittrue.report.page_words import decibels, named, number
 
 STAGE_WORDS = {
     "source": "the file as it came, in float",
@@ -99,7 +98,7 @@ def _edge(edge: Comparison | Unmeasured | None, ladder: Ladder, stage: str) -> E
         measured_text(edge),
         str(edge.bound),
         inner,
-        tuple(Line(one_line(row.name), reasoned_text(row)) for row in edge.outputs),
+        tuple(Line(named(row.name), reasoned_text(row)) for row in edge.outputs),
     )
 
 
@@ -128,5 +127,5 @@ def reasoned_text(row: TensorComparison) -> str:
 def _inner(edge: Comparison) -> str:
     if edge.first is not None:
         row = edge.first
-        return f"first inner tensor over it: {one_line(row.name)} ({tensor_text(row)})"
+        return f"first inner tensor over it: {named(row.name)} ({tensor_text(row)})"
     return f"{edge.inner_compared} inner tensors within it" if edge.inner_compared else ""

@@ -11,8 +11,8 @@ import numpy as np
 from bittrue.arith import F64
 from bittrue.contract.preprocess import Preprocess
 
-#: Longest side, bytes of one PNG, least side of an output that counts as a picture, most outputs.
-SIDE, BYTES, LEAST_SIDE, MOST = 360, 90_000, 16, 3
+#: Longest side, bytes of one PNG and of all of an output's, least side of a picture, most outputs.
+SIDE, BYTES, ALL_BYTES, LEAST_SIDE, MOST = 360, 80_000, 240_000, 16, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +73,13 @@ def output_rows(
         other: The same of the other side.
         colour: Order of three channels: "BGR" turns them round.
     """
-    found = []
-    for name, mine in reference[1].items():
-        theirs = other[1].get(name)
-        if theirs is None or theirs.shape != mine.shape:
-            continue
-        pair = [as_picture(array) for array in (mine, theirs)]
-        if pair[0] is not None and pair[1] is not None:
-            found.append(_row(name, (reference[0], pair[0]), (other[0], pair[1]), colour))
-    return tuple(found[:MOST])
+    pairs = []
+    for name, array in reference[1].items():
+        mine, theirs = as_picture(array), as_picture(other[1].get(name, np.empty(0)))
+        if mine is not None and theirs is not None and mine.shape == theirs.shape:
+            pairs.append((name, (reference[0], mine), (other[0], theirs)))
+    most = ALL_BYTES // (3 * min(MOST, max(1, len(pairs))))
+    return tuple(_row(*pair, colour, most) for pair in pairs[:MOST])
 
 
 def as_picture(array: np.ndarray) -> F64 | None:
@@ -98,16 +96,20 @@ def as_picture(array: np.ndarray) -> F64 | None:
 
 
 def _row(
-    name: str, mine: tuple[str, np.ndarray], theirs: tuple[str, np.ndarray], colour: str
+    name: str,
+    mine: tuple[str, np.ndarray],
+    theirs: tuple[str, np.ndarray],
+    colour: str,
+    most: int,
 ) -> PictureRow:
     low, high = _limits(mine[1])
     gap = np.abs(np.nan_to_num(theirs[1]) - np.nan_to_num(mine[1])).max(axis=2, keepdims=True)
     worst = float(gap.max())
     pictures = [
-        _picture(label, _colours(_grey(array, low, high), colour))
+        _picture(label, _colours(_grey(array, low, high), colour), most)
         for label, array in (mine, theirs)
     ]
-    pictures.append(_picture("difference", _grey(gap, 0.0, worst or 1.0)))
+    pictures.append(_picture("difference", _grey(gap, 0.0, worst or 1.0), most))
     note = f"black {low:.4g}, white {high:.4g}; difference: white is {worst:.4g}"
     return PictureRow(name, note, tuple(pictures))
 
@@ -131,8 +133,8 @@ def _colours(pixels: np.ndarray, colour: str) -> np.ndarray:
     return pixels[:, :, ::-1] if colour == "BGR" and pixels.shape[2] == 3 else pixels
 
 
-def _picture(label: str, pixels: np.ndarray) -> Picture:
-    """Return uint8 [H, W, C] as a PNG, made smaller until it has at most BYTES bytes."""
+def _picture(label: str, pixels: np.ndarray, most: int = BYTES) -> Picture:
+    """Return uint8 [H, W, C] as a PNG, made smaller until it has at most so many bytes."""
     from PIL import Image
 
     flat = pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
@@ -143,6 +145,6 @@ def _picture(label: str, pixels: np.ndarray) -> Picture:
         image.thumbnail((side, side))
         out = io.BytesIO()
         image.save(out, "PNG", optimize=True)
-        if len(out.getvalue()) <= BYTES or side <= LEAST_SIDE:
+        if len(out.getvalue()) <= most or side <= LEAST_SIDE:
             return Picture(label, out.getvalue(), *image.size)
         side = side * 4 // 5

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bittrue.parity.samples import CONFIDENCE, Interval, Survey
-from bittrue.report.page_words import decibels
-from bittrue.report.visible import one_line
+from bittrue.report.page_words import decibels, named
 
 #: Flips that the page lists.
 FLIPS = 40
@@ -55,8 +54,8 @@ def samples_of(found: Survey | None) -> Samples | None:
         return None
     flips = tuple(
         (
-            one_line(row.sample),
-            f"{one_line(row.output)}: {row.reference} becomes {row.answer} at {row.stage}"
+            named(row.sample),
+            f"{named(row.output)}: {row.reference} becomes {row.answer} at {row.stage}"
             + ("" if row.final else ", and back again"),
         )
         for row in found.flips
@@ -68,7 +67,7 @@ def samples_of(found: Survey | None) -> Samples | None:
         tuple(_mean_rows(found)),
         flips[:FLIPS],
         max(0, len(flips) - FLIPS),
-        ", ".join(map(one_line, found.unanswered)),
+        ", ".join(map(named, found.unanswered)),
     )
 
 
@@ -79,13 +78,13 @@ def _mean_rows(found: Survey) -> Iterator[MeanRow]:
         least = min(mine, key=lambda item: item.sqnr_db)
         yield MeanRow(
             row.stage,
-            one_line(row.output),
+            named(row.output),
             decibels(math.inf if row.equal == len(mine) else row.sqnr_db.mean),
             _interval(row.sqnr_db),
             f"{row.equal} of {len(found.samples)}",
             ""
             if least.sqnr_db == math.inf
-            else f"{one_line(least.sample)}, {decibels(least.sqnr_db)}",
+            else f"{named(least.sample)}, {decibels(least.sqnr_db)}",
         )
 
 

@@ -12,8 +12,7 @@ from bittrue.parity.ladder import Ladder
 from bittrue.report.page_cards import name_of
 from bittrue.report.page_facts import PageFacts
 from bittrue.report.page_ladder import measured_text, reasoned_text
-from bittrue.report.page_words import decibels
-from bittrue.report.visible import one_line
+from bittrue.report.page_words import decibels, named
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +113,8 @@ def _last_stage(ladder: Ladder) -> str:
 def _layer_figure(facts: PageFacts, label: str, name: str) -> Figure:
     for at, row in enumerate(facts.layers):
         if name in (row.drawn.name, row.drawn.tensor, *row.drawn.origin, *row.drawn.sources):
-            return Figure(label, one_line(name), "", at)
-    return Figure(label, one_line(name))
+            return Figure(label, named(name), "", at)
+    return Figure(label, named(name))
 
 
 def _worst(facts: PageFacts) -> int | None:
@@ -141,8 +140,8 @@ def settings_of(facts: PageFacts, found: Diagnosis | None) -> Sequence[Figure]:
         rows.append(Figure("own errors", f"{said}; shares add up within {facts.closes:.1g}"))
     for row in facts.ladder.matches:
         undone = f", after undoing {', '.join(row.undone)}" if row.undone else ""
-        said = f"{one_line(row.device)} ({row.confidence:.0%}{undone})"
-        rows.append(Figure(f"output {one_line(row.reference)}", said))
+        said = f"{named(row.device)} ({row.confidence:.0%}{undone})"
+        rows.append(Figure(f"output {named(row.reference)}", said))
     if found is not None and found.noise:
         rows.append(Figure("ordinary noise", found.noise))
     if found is not None and found.seconds:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 
+from bittrue.report.visible import one_line, visible
+
 #: From which SQNR in dB on an error has each colour: 40, 30, 20 and 10 dB are errors of 1, 3, 10
 #: and 32 percent; level 0 is no error at all.
 LEVELS = (math.inf, 40.0, 30.0, 20.0, 10.0, -math.inf)
 LEVEL_WORDS = ("equal", "≥ 40 dB", "≥ 30", "≥ 20", "≥ 10", "< 10")
 #: No figure.
 NO_LEVEL = "n"
+#: Letters of a name, and of any other text, that the page shows: a file may hold megabytes of them.
+NAME_LETTERS, TEXT_LETTERS = 160, 4000
 #: The strip's bars are as high as this SQNR is above the layer's.
 STRIP_DB = 60.0
 
@@ -51,3 +55,13 @@ def short(text: str, most: int) -> str:
 def tail(text: str, most: int) -> str:
     """Return a text of at most so many letters, its beginning left out: names differ at the end."""
     return text if len(text) <= most else f"…{text[len(text) - most + 1 :]}"
+
+
+def named(text: str) -> str:
+    """Return a name that somebody else chose: on one line, without what cannot be seen, bounded."""
+    return short(one_line(text[: 4 * TEXT_LETTERS]), NAME_LETTERS)
+
+
+def bounded(text: str) -> str:
+    """Return any text as it is shown: without what cannot be seen, bounded."""
+    return visible(short(text, TEXT_LETTERS))

@@ -84,10 +84,10 @@
   const rows = $$("tbody tr", table);
   const byNumber = new Map(rows.map((row) => [Number(row.dataset.i), row]));
   const edges = $$(".edges path", graph).map((path) => [path, ...path.dataset.e.split(" ").map(Number)]);
-  const layers = data.layers;
+  const layers = data.layers.map((layer) => ({ ...data.left_out, ...layer }));
   const feeds = layers.map(() => []);
   layers.forEach((layer, at) => layer.r.forEach((other) => feeds[other].push(at)));
-  const words = layers.map((layer) => [layer.n, layer.op, layer.t, ...layer.o].join(" ").toLowerCase());
+  const words = layers.map((layer) => [layer.n, layer.op, layer.t, ...layer.o, ...layer.q].join(" ").toLowerCase());
   let chosen = -1;
   let hits = layers.map((_, at) => at);
 
@@ -117,7 +117,8 @@
   const shares = (layer) => {
     const bar = make("div", { class: "shares", role: "img", "aria-label": "What the error is made of" });
     const list = make("ul", { class: "parts" });
-    layer.e.forEach(([kind, name, percent]) => {
+    layer.e.forEach((percent, kind) => {
+      const name = data.shares[kind];
       if (percent > 0) bar.append(make("i", { class: `s${kind}`, style: `width:${percent}%`, title: name }));
       list.append(make("li", {}, make("i", { class: `sw s${kind}` }), name, make("b", {}, `${String(percent).replace("-", "−")} %`)));
     });
@@ -136,7 +137,8 @@
   const filled = (at) => {
     const layer = layers[at];
     const facts = make("dl", { class: "kv" });
-    for (const [name, value] of layer.k) facts.append(make("dt", {}, name), make("dd", {}, value));
+    const rest = [["tensor", layer.t], ["source layers", layer.o.join(", ")], ["source tensors", layer.q.join(", ")]];
+    for (const [name, value] of [...layer.k, ...rest.filter((pair) => pair[1])]) facts.append(make("dt", {}, name), make("dd", {}, value));
     const parts = [
       make("h3", {}, layer.n),
       make("p", { class: "soft small" }, `${layer.op}, ${layer.s}, layer ${at}`),
@@ -145,7 +147,7 @@
     if (layer.x) parts.push(make("p", { class: "soft small" }, layer.x));
     if (layer.e.length) parts.push(...shares(layer));
     if (layer.h) parts.push(...histogram(layer), spreads(layer));
-    if (layer.k.length) parts.push(make("p", { class: "label" }, "more"), facts);
+    if (facts.childElementCount) parts.push(make("p", { class: "label" }, "more"), facts);
     return parts;
   };
 
@@ -156,18 +158,19 @@
     canvas.scrollTo({ left: box.e * scale + graph.getBoundingClientRect().left - canvas.getBoundingClientRect().left + canvas.scrollLeft + 78 * scale - canvas.clientWidth / 2, top: (box.f + 19) * scale + 16 - canvas.clientHeight / 2 });
   };
   const choose = (at, still) => {
-    if (chosen >= 0) for (const element of [nodes[chosen], bars[chosen], byNumber.get(chosen)]) element.classList.remove("sel");
+    if (chosen >= 0) for (const element of [nodes[chosen], bars[chosen], byNumber.get(chosen)]) element?.classList.remove("sel");
     chosen = at;
     for (const [path, one, two] of edges) path.classList.toggle("sel", one === at || two === at);
     if (at < 0) {
       card.replaceChildren(make("p", { class: "soft" }, "Choose a layer."));
       return;
     }
-    for (const element of [nodes[at], bars[at], byNumber.get(at)]) element.classList.add("sel");
+    for (const element of [nodes[at], bars[at], byNumber.get(at)]) element?.classList.add("sel");
     card.replaceChildren(...filled(at), ...near("reads", layers[at].r), ...near("read by", feeds[at]));
     card.scrollTop = 0;
     if (!still) centre(at);
-    const row = byNumber.get(at), box = row.closest(".table");
+    const row = byNumber.get(at), box = row?.closest(".table");
+    if (!row) return;
     if (row.offsetTop < box.scrollTop + 32 || row.offsetTop > box.scrollTop + box.clientHeight - 40) box.scrollTop = row.offsetTop - box.clientHeight / 2;
   };
   const step = (by) => {
@@ -207,7 +210,7 @@
       const off = !found.has(at);
       nodes[at].classList.toggle("off", off);
       bars[at].classList.toggle("off", off);
-      byNumber.get(at).hidden = off;
+      if (byNumber.has(at)) byNumber.get(at).hidden = off;
     });
     $("#hits").textContent = wanted.length ? `${hits.length} of ${layers.length}` : "";
   };
