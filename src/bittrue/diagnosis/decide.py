@@ -24,8 +24,9 @@ class Criterion:
 
     Args:
         gain: Residual of no mistake over the trial's: at least this.
-        frame_gain: The same in each single frame.
+        frame_gain: The same in each single frame; a picture may hide what others show.
         few: Outputs with fewer values than this, over all frames, look like many things ...
+        few_frame_gain: The gain in each frame, then.
         few_gain: ... so that a trial must gain this much ...
         quiet_gain: ... and this much where no mistake leaves less than `quiet`.
         quiet: Where no mistake leaves less than this, nothing seems wrong.
@@ -41,7 +42,8 @@ class Criterion:
     """
 
     gain: float = 1.7
-    frame_gain: float = 1.15
+    frame_gain: float = 1.0
+    few_frame_gain: float = 1.15
     few: int = 500
     few_gain: float = 2.0
     quiet_gain: float = 4.0
@@ -115,21 +117,22 @@ def complexity(row: Tried) -> int:
 def _explains(row: Tried, base: Tried, criterion: Criterion) -> bool:
     if not row.mistakes or len(row.residuals) != len(base.residuals) or not base.residual:
         return False
-    wanted = _wanted(base, criterion)
+    wanted, single = _wanted(base, criterion)
     each = all(
-        mine * criterion.frame_gain <= none
-        for mine, none in zip(row.residuals, base.residuals, strict=True)
+        mine * single <= none for mine, none in zip(row.residuals, base.residuals, strict=True)
     )
     near = row.residual <= criterion.far * min(row.unsure, criterion.loudest)
     likely = _likely(row) and row.residual * criterion.loud_gain <= base.residual
     return each and (near or likely) and row.residual * wanted <= base.residual
 
 
-def _wanted(base: Tried, criterion: Criterion) -> float:
+def _wanted(base: Tried, criterion: Criterion) -> tuple[float, float]:
+    """Return the gains that are wanted, over all frames and in each."""
     count = sum(left.values.size for lefts in base.lefts for left in lefts.values())
     if count >= criterion.few:
-        return criterion.gain
-    return criterion.quiet_gain if base.residual < criterion.quiet else criterion.few_gain
+        return criterion.gain, criterion.frame_gain
+    quiet = base.residual < criterion.quiet
+    return criterion.quiet_gain if quiet else criterion.few_gain, criterion.few_frame_gain
 
 
 def gain_of(row: Tried, base: Tried) -> float:

@@ -27,6 +27,8 @@ Inputs = Mapping[str, np.ndarray]
 #: What one layer's weights are rounded to, in parts of their greatest value: 8 bits, and coarser by
 #: one outlying channel that shares the scale.
 WEIGHT_STEPS = tuple(2.0**bits / 127 for bits in (0, 2, 3, 4, 5))
+#: What is left of an inner tensor that is right, and of one that is wrong, in units of noise.
+RIGHT, WRONG = 3.0, 9.0
 #: Parts of a layer's range that may be kept.
 CUTS = (0.5, 0.25)
 #: Parts of a layer's range that one step may be.
@@ -148,6 +150,7 @@ def search_graph(
         seen: Called with a label, an index and a count, for progress.
     """
     rows = [*_recalibrated(trials, samples), *_layers(trials)]
+    rows.sort(key=lambda row: len(row.starts) > 1)  # the whole network first, then what has figures
     first: list[tuple[float, float, _Candidate]] = []
     for index, row in enumerate(rows):
         seen(row.where or row.cause, index, len(rows))
@@ -209,7 +212,8 @@ def _fixed(cause: str, what: str, where: str, mend: str, made: Alteration) -> _C
 def _ranges(runner: AlteredRunner, rows: Sequence[Inputs]) -> dict[str, tuple[float, float]]:
     found: dict[str, tuple[float, float]] = {}
     for feeds in rows:
-        for name, array in runner.run(feeds, taps=runner.made.stored).items():
+        made = runner.run(feeds, taps=runner.made.stored)
+        for name, array in {**feeds, **made}.items():
             low, high = found.get(name, (0.0, 0.0))
             found[name] = (min(low, float(array.min())), max(high, float(array.max())))
     return found
@@ -227,8 +231,7 @@ def _stored_in(ranges: Mapping[str, tuple[float, float]]) -> Alteration:
 
 
 def _layers(trials: GraphTrials) -> Iterator[_Candidate]:
-    graph = trials.runner.graph
-    for node in graph.nodes:
+    for node in suspects(trials):
         where = f"layer '{node.origin[0] if node.origin else node.name}'"
         if node.name in trials.runner.made.weights:
             yield _weights(trials, node, where)
@@ -243,6 +246,28 @@ def _layers(trials: GraphTrials) -> Iterator[_Candidate]:
                 "deploy the checkpoint and the code that the reference comes from",
                 Alteration(unclipped=(node.name,)),
             )
+
+
+def suspects(trials: GraphTrials) -> list[Node]:
+    """Return the nodes that may be at fault: a right inner tensor clears what is before it.
+
+    The last right one before the first wrong one is where they begin, the first wrong one is where
+    they end.
+    """
+    nodes = list(trials.runner.graph.nodes)
+    if not trials.inner:
+        return nodes
+    lefts = trials.lefts(0, None)
+    place = {name: index for index, node in enumerate(nodes) for name in node.outputs}
+    wrong = [place[name] for name in trials.inner if lefts.get(name, 0.0) > WRONG]
+    end = min(wrong, default=len(nodes) - 1)
+    right = [
+        place[name]
+        for name in trials.inner
+        if lefts.get(name, WRONG) <= RIGHT and place[name] < end
+    ]
+    # What a right tensor is stored as is read by the next one: its own storing is suspect too.
+    return nodes[max(right, default=0) : end + 1]
 
 
 def _weights(trials: GraphTrials, node: Node, where: str) -> _Candidate:

@@ -21,8 +21,8 @@ class Alteration:
     """How the knobs are set.
 
     Args:
-        limits: By stored value: least and greatest value that it keeps.
-        steps: By stored value: what it is rounded to multiples of.
+        limits: By stored value or input: least and greatest value that it keeps.
+        steps: By stored value or input: what it is rounded to multiples of.
         weights: By node name: other weights, of the same shape.
         unclipped: Nodes whose fused activation is left out.
     """
@@ -62,7 +62,9 @@ class AlteredRunner:
         Raises:
             DataError: if ONNX Runtime cannot compute with these inputs.
         """
-        feeds = {**inputs, **self._feeds(alteration or Alteration())}
+        made = alteration or Alteration()
+        feeds = {name: _turned(name, array, made) for name, array in inputs.items()}
+        feeds |= self._feeds(made)
         wanted = {name: name for name in self.graph.outputs}
         wanted |= {name: self.made.raw[name] for name in taps}
         names = list(dict.fromkeys(wanted.values()))
@@ -74,10 +76,15 @@ class AlteredRunner:
 
     def _feeds(self, alteration: Alteration) -> dict[str, np.ndarray]:
         feeds: dict[str, np.ndarray] = {}
+        known = set(self.made.stored)
         for name, (low, high) in alteration.limits.items():
+            if name not in known:
+                continue
             feeds[knobs(name)[0]] = np.asarray(low, np.float32)
             feeds[knobs(name)[1]] = np.asarray(high, np.float32)
         for name, step in alteration.steps.items():
+            if name not in known:
+                continue
             feeds[knobs(name)[2]] = np.asarray(step, np.float32)
         for node, array in alteration.weights.items():
             feeds[self.made.weights[node]] = np.asarray(array, np.float32)
@@ -86,3 +93,13 @@ class AlteredRunner:
                 if bound:
                     feeds[bound] = np.asarray(end, np.float32)
         return feeds
+
+
+def _turned(name: str, array: np.ndarray, alteration: Alteration) -> np.ndarray:
+    """Return an input cut off and rounded, as a stored value is."""
+    if name not in alteration.limits and name not in alteration.steps:
+        return array
+    low, high = alteration.limits.get(name, (-np.inf, np.inf))
+    step = alteration.steps.get(name, 0.0)
+    kept = np.clip(array.astype(np.float64), low, high)
+    return np.asarray(np.rint(kept / step) * step if step else kept, np.float32)
