@@ -51,19 +51,26 @@ def verdict_of(facts: PageFacts) -> Verdict:
     found, broken = facts.diagnosis, facts.ladder.first_broken
     figures = _figures(facts)
     if found is not None and found.healthy and broken is None:
-        return Verdict("good", "✓", "Nothing wrong", found.verdict, "", figures)
-    if found is not None:
+        return Verdict("good", "✓", "Nothing wrong", found.verdict, _gap(facts.ladder), figures)
+    if found is not None and not found.healthy:
         title = "A tie of causes" if len(found.best) > 1 else "Cause found"
-        title = title if found.best and not found.healthy else "Different"
+        title = title if found.best else "Different"
         return Verdict("bad", "!", title, found.verdict, _broken(facts.ladder), figures)
     if broken is not None:
-        return Verdict("bad", "!", "Over budget", _broken(facts.ladder), "", figures)
-    gaps = [row for row in facts.ladder.unmeasured if row.other != CAPTURE]
-    if gaps:
+        told = found.verdict if found else ""
+        return Verdict("bad", "!", "Over budget", _broken(facts.ladder), told, figures)
+    gap = _gap(facts.ladder)
+    if gap:
         said = "Every edge that was measured is within its budget, but not every edge was measured."
-        return Verdict("warn", "?", "Not all measured", said, f"Missing: {gaps[0]}", figures)
+        return Verdict("warn", "?", "Not all measured", said, gap, figures)
     said = "Every stage is within its budget of the stage before it."
     return Verdict("good", "✓", "All within budget", said, "", figures)
+
+
+def _gap(ladder: Ladder) -> str:
+    """Return the first edge between stages that nobody measured; empty where there is none."""
+    gaps = [row for row in ladder.unmeasured if row.other != CAPTURE]
+    return f"Not measured: {gaps[0]}." if gaps else ""
 
 
 def _broken(ladder: Ladder) -> str:
