@@ -186,10 +186,11 @@ def explanations(
 def _evidence(row: Tried, base: Tried) -> tuple[str, ...]:
     count = len(row.residuals)
     gain = gain_of(row, base)
+    less = f" ({gain:.3g} times less)" if math.isfinite(gain) else ""
     told = [
         f"making this mistake in our {row.instrument} network reproduces what the device gave: "
         f"{row.residual:.3g} times the ordinary noise of 8 bits is left, against "
-        f"{base.residual:.3g} without it ({gain:.3g} times less), in {_frames(count)}"
+        f"{base.residual:.3g} without it{less}, in {_frames(count)}"
     ]
     for lefts in row.lefts[:1]:
         for name, left in lefts.items():

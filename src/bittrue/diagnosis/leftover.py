@@ -62,6 +62,8 @@ def left_unexplained(
         seen: For progress.
     """
     ratio = math.sqrt(base.residual)
+    if base.residual == 0:
+        return Leftover((_said("none", f"every value is what {_whose(base)} gives", 1.0),))
     worst = _worst(base, made.exact(scene.frames))
     if worst <= FLOAT:
         told = f"largest difference {worst:.2g} of the largest value"
@@ -80,6 +82,12 @@ def left_unexplained(
         return Leftover(_by_elimination(told))
     found = search_graph(trials, _samples(scene), deadline=time.monotonic() + budget, seen=seen)
     return _decided(trials, found, told)
+
+
+def _whose(base: Tried) -> str:
+    return {"integer": "our executable", "reference": "the reference"}.get(
+        base.instrument, "our float network"
+    )
 
 
 def _worst(base: Tried, exact: Sequence[Mapping[str, F64]]) -> float:
