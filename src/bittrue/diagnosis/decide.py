@@ -108,6 +108,11 @@ def _prior(row: Tried) -> int:
     return ORDER.index(cause) if cause in ORDER else len(ORDER)
 
 
+def is_close(row: Tried) -> bool:
+    """Whether a trial leaves about as much as another implementation of 8 bits does."""
+    return row.residual <= CLOSE * min(row.unsure, CLOSE)
+
+
 def complexity(row: Tried) -> int:
     """Return how much a trial assumes: mistakes, and whether figures were fitted."""
     fitted = any(left.reading.fit for lefts in row.lefts for left in lefts.values())

@@ -12,26 +12,35 @@ from numpy.typing import NDArray
 
 from bittrue.contract.causes import BY_ID
 from bittrue.contract.finding import Finding
-from bittrue.diagnosis.decide import accepted, explanations, runners_up, trials
-from bittrue.diagnosis.experiment import Experiment
+from bittrue.diagnosis.decide import (
+    accepted,
+    explanations,
+    gain_of,
+    is_close,
+    runners_up,
+    trials,
+)
+from bittrue.diagnosis.experiment import Experiment, Tried
 from bittrue.diagnosis.facts import Diagnosis, Explanation, Mistake, NotTried, Trial
 from bittrue.diagnosis.given import Given, open_scene
 from bittrue.diagnosis.hypotheses import Hypothesis, hypotheses
 from bittrue.diagnosis.inner import inner_names
 from bittrue.diagnosis.instruments import Instruments, instruments
-from bittrue.diagnosis.leftover import ORDINARY, Leftover, left_unexplained
+from bittrue.diagnosis.leftover import ORDINARY, TIE, Leftover, left_unexplained
 from bittrue.diagnosis.pictures import unrepresentative
 from bittrue.diagnosis.repeats import nondeterministic, stale
 from bittrue.diagnosis.scene import Scene
 from bittrue.diagnosis.search import Searched, pair_names, search
-from bittrue.diagnosis.sent import Looked, look_at_sent
+from bittrue.diagnosis.sent import Looked, findings_of_sent, look_at_sent
 from bittrue.diagnosis.stages_seen import broken_floats, climb_scene, first_broken_stage
 from bittrue.errors import FormatError, UsageError
 from bittrue.parity.ladder import Ladder
 
 F64 = NDArray[np.float64]
 Seen = Callable[[str, int, int], None]
-BUDGET = 30.0
+BUDGET = 8.0
+#: No more than so many explanations are said to be tied.
+MOST = 3
 
 
 @dataclass(slots=True)
@@ -111,9 +120,11 @@ class _Answer:
     def diagnosis(self) -> Diagnosis:
         """Return the answer of the first step that has one."""
         with self.clock.step("contract"):
-            rows = hypotheses(self.scene)
-            looked = look_at_sent(self.scene, rows)
+            findings = findings_of_sent(self.scene)
             twice = nondeterministic(self.scene.frames)
+        with self.clock.step("arrays"):
+            rows = hypotheses(self.scene)
+            looked = look_at_sent(self.scene, rows, findings)
         if not any(frame.device for frame in self.scene.frames):
             return self._of_contract(looked)
         if not self._has_reference():
@@ -167,7 +178,7 @@ class _Answer:
         if contract:
             answers, best = contract, []
         left = Leftover(())
-        if not answers:
+        if not answers or (best and not is_close(best[0]) and looked.right is not False):
             with self.clock.step("statistics"):
                 left = left_unexplained(
                     self.scene,
@@ -177,7 +188,7 @@ class _Answer:
                     budget=self.budget,
                     seen=self.seen,
                 )
-                answers = left.explanations
+            answers, best = self._better(answers, best, left, searched)
         with self.clock.step("ladder"):
             ladder = climb_scene(self.scene, names)
         answers = (*broken_floats(ladder), *answers)
@@ -192,6 +203,24 @@ class _Answer:
             residual=searched.baseline.residual,
             noise=made.told,
         )
+
+    def _better(
+        self,
+        answers: tuple[Explanation, ...],
+        best: list[Tried],
+        left: Leftover,
+        searched: Searched,
+    ) -> tuple[tuple[Explanation, ...], list[Tried]]:
+        """Return what explains more: a mistake at the input or output, or another network."""
+        if not answers:
+            return left.explanations, best
+        gain = gain_of(best[0], searched.baseline)
+        if left.gain > gain * TIE:
+            return left.explanations, []
+        if left.gain * TIE < gain:
+            return answers, best
+        both = (*answers, *left.explanations)[:MOST]
+        return tuple(replace(row, confidence=row.confidence / 2) for row in both), best
 
     def _names(self, exact: Mapping[str, F64]) -> dict[str, str]:
         device = self.scene.frames[0].device
@@ -223,12 +252,16 @@ class _Answer:
         self, looked: Looked, answers: Sequence[Explanation], searched: Searched
     ) -> tuple[Explanation, ...]:
         """Return what the sent buffer itself shows, where no experiment says more."""
-        if self.scene.contract is None or searched.baseline.residual <= ORDINARY**2:
+        if searched.baseline.residual <= ORDINARY**2:
             return ()
+        if self.scene.contract is None and not looked.matching:
+            return ()
+        if any("input" in cause for row in answers for cause in row.causes):
+            return ()
+        if looked.matching:
+            return tuple(_of_array(looked))
         errors = [row for row in looked.findings if row.severity == "error"]
-        if errors and not any("input" in c for row in answers for c in row.causes):
-            return tuple(_of_finding(row) for row in errors)
-        return ()
+        return tuple(_of_finding(row) for row in errors)
 
     def _not_tried(self, looked: Looked) -> tuple[NotTried, ...]:
         if self.scene.preprocess is None:

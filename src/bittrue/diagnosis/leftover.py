@@ -35,11 +35,19 @@ TIE = 1.25
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """What is said where no input or output mistake was accepted."""
+    """What is said where no input or output mistake was accepted.
+
+    Args:
+        explanations: First or tied for first.
+        trials: On the network itself.
+        first_layer: The first inner tensor, or layer, that is off.
+        gain: Of the best trial that was accepted; 0 where none was.
+    """
 
     explanations: tuple[Explanation, ...]
     trials: tuple[Trial, ...] = ()
     first_layer: str = ""
+    gain: float = 0.0
 
 
 def left_unexplained(
@@ -149,7 +157,8 @@ def _decided(trials: GraphTrials, found: Sequence[GraphTrial], told: str) -> Lef
         )
         for row in list(distinct.values())[:3]
     )
-    return Leftover(answers, facts, first or answers[0].mistakes[0].where)
+    gain = base / fitting[0].residual if fitting[0].residual else math.inf
+    return Leftover(answers, facts, first or answers[0].mistakes[0].where, gain)
 
 
 def _first_layer(trials: GraphTrials) -> str:

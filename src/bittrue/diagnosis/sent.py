@@ -49,12 +49,23 @@ class Looked:
     distance: float = 0.0
 
 
-def look_at_sent(scene: Scene, rows: Sequence[Hypothesis]) -> Looked:
-    """Return what the sent arrays show; nothing runs."""
+def findings_of_sent(scene: Scene) -> tuple[Finding, ...]:
+    """Return what is wrong with the first array that was sent, by the contract alone."""
+    sent = next((frame for frame in scene.frames if frame.sent is not None), None)
+    return () if sent is None else _findings(scene, sent)
+
+
+def look_at_sent(scene: Scene, rows: Sequence[Hypothesis], findings: tuple[Finding, ...]) -> Looked:
+    """Return what the sent arrays show; no network runs.
+
+    Args:
+        scene: What was given.
+        rows: Mistakes that may have made them.
+        findings: As `findings_of_sent` gave them.
+    """
     sent = [frame for frame in scene.frames if frame.sent is not None]
     if not sent:
         return Looked()
-    findings = _findings(scene, sent[0])
     door = _door(scene)
     if door is None:
         return Looked(findings)
@@ -132,20 +143,25 @@ def _distance(one: F32, other: F32) -> float:
 def _matching(
     rows: Sequence[Hypothesis], frames: Sequence[Frame], pairs: Sequence[tuple[F32, F32]]
 ) -> tuple[Hypothesis, ...]:
-    found: list[tuple[float, Hypothesis]] = []
-    for row in rows:
-        gaps = []
-        for frame, (held, meant) in zip(frames, pairs, strict=True):
-            made = row.values(frame)
-            if made is None:
-                break
-            spread = float(held.std()) or float(meant.std()) or 1.0
-            gap = np.asarray(made, np.float64) - held
-            gaps.append(float(np.sqrt(np.square(gap).mean())) / spread)
-        else:
-            found.append((max(gaps), row))
+    """Return the mistakes that make just what was sent: by the first frame, then by all."""
+    first = [(_gap(row, frames[0], *pairs[0]), row) for row in rows]
+    near = [row for gap, row in first if gap <= NEAR]
+    found = [
+        (max(_gap(row, frame, *pair) for frame, pair in zip(frames, pairs, strict=True)), row)
+        for row in near
+    ]
     found.sort(key=lambda item: item[0])
     return tuple(row for gap, row in found if gap <= NEAR and gap <= found[0][0] + ALIKE)
+
+
+def _gap(row: Hypothesis, frame: Frame, held: F32, meant: F32) -> float:
+    """Return how far what a mistake makes is from what was sent, in parts of its spread."""
+    made = row.values(frame)
+    if made is None:
+        return np.inf
+    spread = float(held.std()) or float(meant.std()) or 1.0
+    gap = np.asarray(made, np.float64) - held
+    return float(np.sqrt(np.square(gap).mean())) / spread
 
 
 def _findings(scene: Scene, frame: Frame) -> tuple[Finding, ...]:
