@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.step in {"run", "all"}:
         folders = cases(networks, options.folder)
         folders = [row for row in folders if options.match in str(row)]
-        run(folders[:: EVERY if options.quick else 1], options.jobs, results)
+        run(folders[:: EVERY if options.quick else options.every], options.jobs, results)
     if options.step in {"score", "all"}:
         _score(options, results)
     return 0
@@ -51,6 +51,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", action="append", default=[], metavar="NETWORK")
     parser.add_argument("--match", default="", help="run only cases with this in their path")
     parser.add_argument("--quick", action="store_true", help="three small networks, few cases")
+    parser.add_argument("--every", type=int, default=1, help="run one case of so many (odd!)")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--page", action="store_true", help="write docs/faults.md")
     parser.add_argument("--results", type=Path, help="another file than the split's")
