@@ -168,4 +168,5 @@ def usual_doors(preprocess: Preprocess) -> tuple[Door, ...]:
             limits=normalised_range(preprocess),
         ),
         Door("pixels", shape, "uint8", False, scaling),
+        Door("pixels", shape, "uint8", False, scaling, limits=normalised_range(preprocess)),
     )

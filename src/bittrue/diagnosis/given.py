@@ -18,6 +18,7 @@ from bittrue.contract.preprocess import (
     denormalise,
     load_preprocess,
     normalise,
+    normalised_range,
     raw_pixels,
 )
 from bittrue.contract.tensor import Contract, TensorContract
@@ -152,13 +153,20 @@ def _doors(
         return ()
     row = deployed_input(contract, target)
     if row is not None:
-        return (door_of(row, recipe),)
+        return _with_limits(door_of(row, recipe), recipe)
     sent = frames[0].sent if frames else None
     if sent is None:
         return usual_doors(recipe)
     planar = tuple(sent.shape)[-3:] == (recipe.channels, *recipe.size) != recipe.raw_shape[1:]
     kinds = {"pixels"} if sent.dtype.kind in "iub" else {"values"}
     return tuple(replace(door, planar=planar) for door in usual_doors(recipe) if door.kind in kinds)
+
+
+def _with_limits(door: Door, recipe: Preprocess) -> tuple[Door, ...]:
+    """Return a door, and the same for a network of codes, which cuts off what no pixel makes."""
+    if door.limits is not None or door.kind == "codes":
+        return (door,)
+    return door, replace(door, limits=normalised_range(recipe))
 
 
 def deployed_input(contract: Contract | None, target: str) -> TensorContract | None:

@@ -95,7 +95,7 @@ def _unnormalised(door: Door) -> Iterator[ValueMistake]:
             cause,
             "the deployed network computes with raw pixels: nothing normalises, outside or inside",
             "put the normalisation inside when the network is converted, or outside: " + _NORMALISE,
-            lambda pixels: np.asarray(pixels, np.float32),
+            lambda pixels: door.cut(np.asarray(pixels, np.float32)),
         )
         return
     yield ValueMistake(
@@ -315,7 +315,7 @@ def _signed(door: Door, pixels: F64, change: Callable[[F64], F64]) -> F32:
     codes = np.clip(steps, limits.min, limits.max)
     if limits.min < 0:
         # int8 wanted: the host made uint8 codes, 128 above, and their bits were taken.
-        return door.values_of(_negative(codes + 128) if change is not _clamped else codes + 128)
+        return door.values_of((_clamped if change is _clamped else _negative)(codes + 128))
     return door.values_of(change(codes))
 
 

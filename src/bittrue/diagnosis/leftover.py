@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bittrue import chain
 from bittrue.diagnosis.door import scaling_of
-from bittrue.diagnosis.experiment import Tried
+from bittrue.diagnosis.experiment import Tried, grid
 from bittrue.diagnosis.facts import Explanation, Mistake, Trial
 from bittrue.diagnosis.graph_trials import GraphTrial, GraphTrials, Inputs, search_graph
 from bittrue.diagnosis.instruments import Instruments
@@ -27,6 +27,10 @@ Seen = Callable[[str, int, int], None]
 ORDINARY = 3.0
 #: A device whose every value is so near to the float network's computes in floats.
 FLOAT = 1e-3
+#: So many codes apart is another rounding.
+CODES = 2
+#: Outputs whose size is this part of what it should be have lost products to saturation, perhaps.
+SMALLER = 0.97
 #: A graph trial must leave so many times less than the network as it is, in every frame.
 GAIN, FRAME_GAIN = 2.0, 1.3
 #: Trials within this factor of the best one fit equally well.
@@ -78,6 +82,9 @@ def left_unexplained(
         return Leftover((_said("none", told, 0.95),))
     trials = _graph_trials(scene, made, names)
     if ratio <= ORDINARY and not _loud_inside(trials):
+        rounded = _rounded(base, made.mended(scene.frames))
+        if rounded:
+            return Leftover((_said("runtime.rounding", rounded, 0.9),))
         told = (
             f"the device is {ratio:.2g} times as far from the float network as our own integer "
             "network: ordinary quantisation"
@@ -86,10 +93,11 @@ def left_unexplained(
     told = (
         f"the device is {ratio:.3g} times as far from the float network as our own integer network"
     )
+    smaller = _smaller(base, made.exact(scene.frames))
     if trials is None:
-        return Leftover(_by_elimination(told))
+        return Leftover(_by_elimination(told, smaller=smaller))
     found = search_graph(trials, _samples(scene), deadline=time.monotonic() + budget, seen=seen)
-    return _decided(trials, found, told)
+    return _decided(trials, found, told, smaller)
 
 
 def _whose(base: Tried) -> str:
@@ -111,6 +119,28 @@ def _worst(base: Tried, exact: Sequence[Mapping[str, F64]]) -> float:
     return max(rows, default=math.inf)
 
 
+def _rounded(base: Tried, ours: Sequence[Mapping[str, F64]]) -> str:
+    """Return that the device is one or two codes from our executable; empty where it is not.
+
+    Its codes show as the grid that its values lie on.
+    """
+    gaps = []
+    for given, lefts in zip(ours, base.lefts, strict=True):
+        for name, array in given.items():
+            step = grid(lefts[name].values) if name in lefts else None
+            if step is None:
+                return ""
+            gaps.append((lefts[name].values - array).reshape(-1) / step)
+    codes = np.concatenate(gaps) if gaps else np.array([np.inf])
+    near = float((np.abs(codes) <= CODES).mean())
+    if near < 0.99 or abs(float(codes.mean())) > 0.5:
+        return ""
+    return (
+        f"{near:.1%} of the values are within {CODES} codes of our executable's, "
+        f"{codes.mean():+.2f} on average: another vendor's rounding"
+    )
+
+
 def _loud_inside(trials: GraphTrials | None) -> bool:
     """Whether inner tensors of the device are far off, though the outputs are not."""
     if trials is None or not trials.inner:
@@ -119,7 +149,7 @@ def _loud_inside(trials: GraphTrials | None) -> bool:
     return max(lefts[name] for name in trials.inner if name in lefts) > 8 * ORDINARY**2
 
 
-def _decided(trials: GraphTrials, found: Sequence[GraphTrial], told: str) -> Leftover:
+def _decided(trials: GraphTrials, found: Sequence[GraphTrial], told: str, smaller: str) -> Leftover:
     count = len(trials.feeds)
     none = [trials.residual(index, None) for index in range(count)]
     base = float(np.mean(none))
@@ -140,7 +170,7 @@ def _decided(trials: GraphTrials, found: Sequence[GraphTrial], told: str) -> Lef
         and all(a * FRAME_GAIN <= b for a, b in zip(row.residuals, none, strict=True))
     ]
     if not fitting:
-        return Leftover(_by_elimination(told, first), facts, first)
+        return Leftover(_by_elimination(told, first, smaller), facts, first)
     distinct: dict[str, GraphTrial] = {}
     for row in fitting:
         if row.residual <= fitting[0].residual * TIE:
@@ -167,13 +197,36 @@ def _first_layer(trials: GraphTrials) -> str:
     return next((name for name in trials.inner if lefts.get(name, 0) > ORDINARY**2), "")
 
 
-def _by_elimination(told: str, first: str = "") -> tuple[Explanation, ...]:
+def _smaller(base: Tried, exact: Sequence[Mapping[str, F64]]) -> str:
+    """Return that the device's outputs are smaller than they should be; empty where they are not.
+
+    Sums of products that saturate lose magnitude, whatever their sign.
+    """
+    pairs = [
+        (truth[name].reshape(-1), lefts[name].values.reshape(-1))
+        for truth, lefts in zip(exact, base.lefts, strict=True)
+        for name in truth
+        if name in lefts
+    ]
+    power = sum(float(one @ one) for one, _ in pairs)
+    slope = sum(float(one @ other) for one, other in pairs) / power if power else 1.0
+    if not 0.2 < slope < SMALLER:
+        return ""
+    return f"the device's outputs are {slope:.3g} times as large as they should be"
+
+
+def _by_elimination(told: str, first: str = "", smaller: str = "") -> tuple[Explanation, ...]:
     """Return what is left when nothing that can be reproduced fits."""
     seen = (told, f"the first inner tensor that is off is {first!r}") if first else (told,)
+    seen = (*seen, smaller) if smaller else seen
     mend = {
         "quant.activations": "compare layer dumps of the device with `bittrue compare --layers`",
         "graph.weights": "compare the checkpoint that was deployed with the reference's (sha256)",
     }
+    if smaller:
+        mend["runtime.saturation"] = (
+            "run it on a CPU with VNNI, or quantise weights to 7 bits (reduce_range=True)"
+        )
     return tuple(
         Explanation(
             (Mistake(cause, told, mend=(line,), decided_by="statistics"),), 0.3, seen, proved=False
