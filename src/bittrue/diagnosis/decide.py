@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bittrue.diagnosis.experiment import Experiment, Tried
+from bittrue.diagnosis.experiment import LOUD, Experiment, Tried
 from bittrue.diagnosis.facts import Effect, Explanation, Trial
 from bittrue.diagnosis.hypotheses import ORDER
 from bittrue.diagnosis.scene import Frame
@@ -60,8 +60,6 @@ class Criterion:
 
 
 CRITERION = Criterion()
-#: From this on our own two networks disagree so much that 8 bits are noisy there.
-LOUD = 4.0
 
 
 def accepted(

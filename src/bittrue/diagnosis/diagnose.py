@@ -172,8 +172,8 @@ class _Answer:
             )
         best = accepted(searched, experiment)
         answers = explanations(best, searched.baseline, frames, exact, made.mended(frames))
-        if late is not None and not best:
-            answers = (late,)
+        if late is not None and not (best and is_close(best[0])):
+            answers, best = (late,), []
         contract = self._by_contract(looked, answers, searched)
         if contract:
             answers, best = contract, []

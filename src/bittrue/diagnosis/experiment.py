@@ -18,11 +18,13 @@ from bittrue.diagnosis.facts import Mistake
 from bittrue.diagnosis.inner import within_limits
 from bittrue.diagnosis.instruments import Predicts
 from bittrue.diagnosis.noise import Noise
-from bittrue.diagnosis.readings import Reading, readings
+from bittrue.diagnosis.readings import Reading, readings, threshold_of
 from bittrue.diagnosis.residual import Left, carried_noise, left_over, mean_square
 from bittrue.diagnosis.scene import Frame, Scene
 
 F64 = NDArray[np.float64]
+#: From this on our own two networks disagree so much that 8 bits are noisy.
+LOUD = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,12 @@ class Tried:
     def score(self) -> float:
         """What is left, held against what may be left at this place; the smaller the better.
 
-        ``(unsure + residual)^2 / (4 unsure)``: the residual itself where it is as expected, more
-        where it is larger than that, and `unsure` where it is smaller: a prediction that may be
-        anything explains nothing.
+        The residual; but ``(unsure + residual)^2 / (4 unsure)`` where 8 bits are noisy: that is the
+        residual where it is as expected, more where it is larger, and at least a quarter of
+        `unsure`: a prediction that may be anything explains nothing.
         """
+        if self.unsure <= LOUD:
+            return self.residual
         return (self.unsure + self.residual) ** 2 / (4 * self.unsure)
 
     @property
@@ -89,6 +93,7 @@ class Experiment:
         names: The device's name for each output.
         inner: Which of these are inner tensors: they are only read plainly.
         powers: The noise behind functions of outputs, kept.
+        levels: Thresholds that outputs show, kept.
     """
 
     scene: Scene
@@ -97,6 +102,7 @@ class Experiment:
     names: Mapping[str, str]
     inner: frozenset[str] = frozenset()
     powers: dict[tuple[str, str, bool], F64] = field(default_factory=dict)
+    levels: dict[str, float | None] = field(default_factory=dict)
 
     def alone(self) -> Experiment:
         """Return the experiment with its first instrument alone: half the runs."""
@@ -120,8 +126,31 @@ class Experiment:
                     found[name] = (Reading(name, None, plain),)
                 continue
             own = self.names[name]
-            found[name] = readings(name, array.shape, outputs, own, array, contracts)
+            level = self._levels().get(name)
+            found[name] = readings(name, array.shape, outputs, own, array, contracts, level)
         return found
+
+    def _levels(self) -> Mapping[str, float | None]:
+        """Return the threshold that each output shows over all frames together."""
+        if not self.levels:
+            for name in self.names:
+                pairs = [
+                    (given, exact)
+                    for frame in self.scene.frames
+                    if (given := frame.device.get(self.names[name])) is not None
+                    and given.size == (exact := self.instruments[0].intended(frame)[name]).size
+                ]
+                self.levels[name] = (
+                    threshold_of(
+                        np.concatenate(
+                            [np.asarray(one, np.float64).reshape(-1) for one, _ in pairs]
+                        ),
+                        np.concatenate([row.reshape(-1) for _, row in pairs]),
+                    )
+                    if pairs
+                    else None
+                )
+        return self.levels
 
     def _carried(self, reading: Reading) -> F64:
         """Return the noise behind a reading's function, worked out once."""

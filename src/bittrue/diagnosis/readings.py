@@ -60,6 +60,7 @@ def readings(
     own: str,
     reference: F64,
     contracts: Mapping[str, TensorContract],
+    level: float | None = None,
 ) -> tuple[Reading, ...]:
     """Return every reading of one output; the plain one first, where the shape allows it.
 
@@ -70,10 +71,13 @@ def readings(
         own: The device's name for this output.
         reference: What the output should be, for what only statistics tell.
         contracts: Of the deployed outputs, by name.
+        level: The threshold that the output shows over all frames; None for none.
     """
     found: list[Reading] = []
     if own in device:
         found += _of_array(output, shape, device[own], reference, contracts)
+        if level is not None:
+            found += _cut(output, shape, device[own], level)
     for name, array in device.items():
         if name != own and array.size == reference.size:
             told = Mistake(
@@ -104,7 +108,6 @@ def _of_array(
             continue
         yield from _scaled(output, array, values, contracts)
         yield from _activated(output, values, reference)
-        yield from _cut(output, values, reference)
         for boxed in box_readings(values, shape):
             told = Mistake(
                 "output.box_format", boxed.what, f"output {output!r}", (boxed.mend,), "contract"
@@ -176,24 +179,26 @@ def _unpadded(where: str, shape: tuple[int, ...], wide: F64) -> Iterator[tuple[M
     """Cut what is too much off the end of one or more axes."""
     if wide.ndim != len(shape) or wide.size < np.prod(shape):
         if wide.ndim == 1 and wide.size > np.prod(shape):
-            yield _padding(where, wide.shape, shape, "d.reshape(-1)"), wide[: np.prod(shape)]
+            count = int(np.prod(shape))
+            line = f"d[:{count}].reshape{tuple(shape)}"
+            yield _padding(where, wide.shape, shape, line), wide[:count].reshape(shape)
         return
     for order in itertools.permutations(range(wide.ndim)):
         turned = wide.transpose(order)
         if all(have >= want for have, want in zip(turned.shape, shape, strict=True)):
             cut = turned[tuple(slice(size) for size in shape)]
-            line = "d" if order == tuple(range(wide.ndim)) else f"d.transpose{order}"
-            yield _padding(where, wide.shape, shape, line), cut
-            return
+            moved = "" if order == tuple(range(wide.ndim)) else f".transpose{order}"
+            ends = ", ".join(f":{size}" for size in shape)
+            yield _padding(where, wide.shape, shape, f"d{moved}[{ends}]"), cut
 
 
 def _padding(where: str, have: Sequence[int], want: Sequence[int], line: str) -> Mistake:
-    cut = ", ".join(f":{size}" for size in want)
+    turned = f", axes moved ({line})" if "transpose" in line else ""
     return Mistake(
         "output.padding",
-        f"{list(have)} where {list(want)} is the output: alignment padding",
+        f"{list(have)} where {list(want)} is the output: alignment padding{turned}",
         where,
-        (f"d = {line}[{cut}]",),
+        (f"d = {line}",),
         "contract",
     )
 
@@ -350,11 +355,11 @@ def _logs(x: F64, axis: int) -> F64:
 # --- cut off -------------------------------------------------------------------------------------
 
 
-def _cut(output: str, values: F64, reference: F64) -> Iterator[Reading]:
+def _cut(output: str, shape: tuple[int, ...], array: np.ndarray, level: float) -> Iterator[Reading]:
     """Scores that are 0 wherever they would be below one round value."""
-    level = threshold_of(values, reference)
-    if level is None:
+    if array.size != np.prod(shape):
         return
+    values = np.asarray(array, np.float64).reshape(shape)
     told = Mistake(
         "output.threshold",
         f"scores below {level:g} are missing",

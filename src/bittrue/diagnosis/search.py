@@ -32,7 +32,7 @@ DROPPED = 30.0
 #: ... and of the others at most so many are tried on all frames.
 KEPT = 40
 #: A fitted map is looked for where the best mistake leaves more than this.
-UNEXPLAINED = 6.0
+UNEXPLAINED = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ def _fitted(search: _Search, deadline: float) -> Groups:
     scene, quick, frame = search.experiment.scene, search.experiment.alone(), search.frames[0]
     if not scene.doors:
         return []
-    door = scene.doors[-2] if len(scene.doors) > 1 else scene.doors[0]
+    door = next((row for row in scene.doors if row.limits is not None), scene.doors[0])
     meant = values_of_intended(frame, scene, door)
     if meant is None:
         return []
