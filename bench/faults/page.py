@@ -47,6 +47,8 @@ def markdown(rows: Sequence[Scored]) -> str:
     parts.append(_table(("cause", "recall", "precision"), causes))
     parts.append("## By network\n")
     parts.append(_table(("network", "planted found", "false alarms"), _networks(rows)))
+    parts.append("## By what the user gives\n")
+    parts.append(_table(("given", "planted found", "false alarms"), _gives(rows)))
     parts.append("## The same experiment under two names\n")
     parts.append(_table(("planted", "also right", "where", "why"), _aliases()))
     parts.append("## Misses\n")
@@ -64,12 +66,24 @@ def _precision(row: OfCause) -> str:
 
 def _networks(rows: Sequence[Scored]) -> list[tuple[str, str, str]]:
     names = dict.fromkeys(row.folder.split("/")[0] for row in rows)
-    found = []
-    for name in names:
-        mine = [row for row in rows if row.folder.startswith(f"{name}/")]
-        healthy = share(of_group(mine, "healthy"), "alarm")
-        found.append((name, share(of_group(mine, "single", "pair")), healthy))
-    return found
+    return [
+        _both(name, [row for row in rows if row.folder.startswith(f"{name}/")]) for name in names
+    ]
+
+
+def _gives(rows: Sequence[Scored]) -> list[tuple[str, str, str]]:
+    words = {
+        "outputs": "model, pictures, outputs",
+        "sent": "the array that was sent as well",
+        "all": "that and the device's contract",
+        "reference": "no model: the float network's outputs",
+    }
+    return [_both(said, [row for row in rows if row.give == give]) for give, said in words.items()]
+
+
+def _both(name: str, rows: Sequence[Scored]) -> tuple[str, str, str]:
+    healthy = share(of_group(rows, "healthy"), "alarm")
+    return name, share(of_group(rows, "single", "pair")), healthy
 
 
 def _aliases() -> list[tuple[str, ...]]:

@@ -75,7 +75,10 @@ class Scored:
         some: Whether one of them is in such an explanation.
         area: Whether an explanation names the planted area (quant, input, ...).
         alarm: Of a healthy case: whether anything else than harmless causes was named.
-        effect: Error energy that the mistake adds, over the healthy device's.
+        exact: Like `right`, but a harmless explanation is not enough however small the effect.
+        effect: Energy of what the mistake changes, over the healthy device's error.
+        error_ratio: Error energy over the healthy device's.
+        give: What the user gave, one of `plans.GIVES`.
         verdict: As it was said.
         seconds: Of the command.
         code: Exit code.
@@ -89,7 +92,10 @@ class Scored:
     some: bool
     area: bool
     alarm: bool
+    exact: bool
     effect: float
+    error_ratio: float
+    give: str
     verdict: str
     seconds: float
     code: int
@@ -116,7 +122,10 @@ def scored(result: Result, folder: Path) -> Scored:
         few
         and any(_area(one) == _area(cause) for row in named for one in row for cause in planted),
         group == "healthy" and not (named and all(set(row) <= HARMLESS for row in named)),
+        few and any(_same(planted, row, sent, "") for row in named),
         float(truth["effect"]),
+        float(truth["error_ratio"]),
+        str(truth["give"]),
         result.verdict,
         result.seconds,
         result.code,
@@ -226,10 +235,17 @@ def summary(rows: Sequence[Scored]) -> list[tuple[str, str]]:
         ("... single, right area", share(of_group(rows, "single"), "area")),
         ("false alarms on healthy pairs", share(healthy, "alarm")),
         ("below the noise: planted cause or harmless", share(of_group(rows, "small"))),
+        ("any planted with an error ratio of 1 or more", share(_showing(rows), "exact")),
         ("commands that ended with an error", f"{len(errors)} of {len(rows)}"),
         ("seconds a case, median", f"{np.median(seconds):.2f}"),
         ("seconds a case, 95th percentile", f"{np.percentile(seconds, 95):.2f}"),
     ]
+
+
+def _showing(rows: Sequence[Scored]) -> list[Scored]:
+    """Return planted mistakes after which the outputs are no better, small effects included."""
+    planted = of_group(rows, "single", "pair", "small")
+    return [row for row in planted if row.error_ratio >= 1 or row.group != "small"]
 
 
 def misses(rows: Sequence[Scored]) -> list[Scored]:

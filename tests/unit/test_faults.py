@@ -146,7 +146,7 @@ def test_what_changes_nothing_has_effect_0_and_error_ratio_1():
 def case(tmp_path: Path, planted: list[str], size: float, give: str = "outputs") -> Path:
     folder = tmp_path / "network" / "cases" / "case"
     folder.mkdir(parents=True)
-    truth = {"causes": planted, "effect": size, "give": give}
+    truth = {"causes": planted, "effect": size, "error_ratio": 1 + size, "give": give}
     (folder / "truth.json").write_text(json.dumps(truth))
     return tmp_path
 
@@ -187,7 +187,7 @@ def test_with_the_array_that_was_sent_memory_order_and_layout_are_two_things(tmp
 
 def test_below_the_noise_nothing_wrong_is_a_right_answer(tmp_path):
     row = scored(said(("quant.expected",), code=0), case(tmp_path, [LAYOUT], 0.4))
-    assert (row.group, row.right) == ("small", True)
+    assert (row.group, row.right, row.exact) == ("small", True, False)
 
 
 @pytest.mark.parametrize(
