@@ -104,7 +104,7 @@ def same(name: str, array: np.ndarray) -> np.ndarray:
 
 
 def test_untouched_knobs_change_not_one_bit() -> None:
-    """Against the plain model with open constants: ONNX Runtime packs closed ones, and sums anew."""
+    """Against the plain model with open constants: ONNX Runtime sums packed ones otherwise."""
     proto = onnx.load_model_from_string(to_onnx(graph()))
     proto.graph.input.extend(
         onnx.helper.make_tensor_value_info(row.name, row.data_type, list(row.dims))

@@ -484,6 +484,26 @@ def contract_of(door: str) -> Contract:
     return Contract((row,), (other,))
 
 
+ORDERS = {what: row for what, row in PIXELS.items() if row[0] in SAME_BYTES}
+
+
+def reordered(values: np.ndarray, what: str) -> np.ndarray:
+    """Floats in the order that a mistake on bytes makes: the places of numbered bytes."""
+    count = values.size
+    low = np.arange(count).reshape(values.shape)
+    places = [ORDERS[what][1](np.asarray(low >> shift & 255, np.uint8)) for shift in (0, 8)]
+    return values.reshape(-1)[places[0].astype(int) + (places[1].astype(int) << 8)]
+
+
+@pytest.mark.parametrize("door", ["values", "uint8"])
+@pytest.mark.parametrize("what", ORDERS)
+def test_memory_of_normalised_values_in_another_order_is_found_and_named(door, what) -> None:
+    """The host's mean and std stay with the value, wherever it is read."""
+    found = named_by(lambda p: reordered(enters(door, host(p)), what), DOORS[door])
+    expected = {ORDERS[what][0]} if "Fortran" in what else SAME_BYTES
+    assert {next(iter(row)) for row in found} == expected
+
+
 #: The same constants at another door, and the same casts to another type, add nothing but time.
 FOUND = [
     (door, cause, what)

@@ -40,6 +40,8 @@ ORDER = (
 )
 #: What a conversion may bake into a network that takes pixels.
 _INSIDE = ("input.channel_order", "input.wrong_mean_std", "input.missing_normalization")
+#: Mistakes in the order of a buffer's memory, whatever lies in it.
+_MEMORY = ("input.layout", "input.noncontiguous")
 #: What a saved array does not show of the buffer that was sent.
 _UNSEEN = ("input.noncontiguous", "input.dtype")
 
@@ -83,7 +85,10 @@ def _all(scene: Scene) -> Iterator[Hypothesis]:
         told = Mistake(pixel.cause, pixel.what, where, (pixel.mend,))
         inside = any(row.kind == "pixels" for row in scene.doors) and pixel.cause in _INSIDE
         unseen = inside or pixel.cause in _UNSEEN
-        yield Hypothesis(told, _by_pixels(door, pixel.change), unseen=unseen)
+        if pixel.cause not in _MEMORY or any(row.kind == "pixels" for row in scene.doors):
+            yield Hypothesis(told, _by_pixels(door, pixel.change), unseen=unseen)
+        if pixel.cause in _MEMORY and door.kind != "pixels":
+            yield Hypothesis(told, _by_memory(door, pixel.change), unseen=unseen)
     for framed in frame_mistakes(recipe):
         told = Mistake(framed.cause, framed.what, where, (framed.mend,))
 
@@ -105,6 +110,18 @@ def _by_pixels(door: Door, change: Callable[[F64], F64]) -> Callable[[Frame], F3
         if frame.pixels is None:
             return None
         return coded(door, door.scaling(change(frame.pixels.astype(np.float64))))
+
+    return values
+
+
+def _by_memory(door: Door, change: Callable[[F64], F64]) -> Callable[[Frame], F32 | None]:
+    """A host that normalises reads values in another order: each keeps its own channel's mean."""
+
+    def values(frame: Frame) -> F32 | None:
+        if frame.pixels is None:
+            return None
+        made = coded(door, door.scaling(frame.pixels))
+        return np.asarray(change(made.astype(np.float64)), np.float32)
 
     return values
 
