@@ -111,7 +111,11 @@ def diagnose(
 def _names(pairs: tuple[str, ...]) -> dict[str, str]:
     split = [pair.partition("=") for pair in pairs]
     if not all(ours and equals and theirs for ours, equals, theirs in split):
-        raise UsageError(f"--map {pairs!r} has another form than OURS=DEVICE", hint="write a=b")
+        told = " ".join(pairs)
+        raise UsageError(
+            f"--map {told} has another form than OURS=DEVICE",
+            hint="write --map with the network's name, =, and the device's",
+        )
     return {ours: theirs for ours, _, theirs in split}
 
 

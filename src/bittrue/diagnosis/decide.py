@@ -23,9 +23,9 @@ class Criterion:
     """When a trial explains what a device gave; docs/diagnosis.md derives the figures.
 
     Args:
-        gain: Residual of no mistake over the trial's: at least this.
+        gain: How much less a trial leaves, where it differs from no mistake: at least this.
         frame_gain: The same in each single frame; a picture may hide what others show.
-        few: Outputs with fewer values than this, over all frames, look like many things ...
+        few: Where fewer elements than this say so, much looks alike by chance ...
         few_frame_gain: The gain in each frame, then.
         few_gain: ... so that a trial must gain this much ...
         quiet_gain: ... and this much where no mistake leaves less than `quiet`.
@@ -44,7 +44,7 @@ class Criterion:
     gain: float = 1.7
     frame_gain: float = 1.0
     few_frame_gain: float = 1.15
-    few: int = 500
+    few: float = 300.0
     few_gain: float = 2.0
     quiet_gain: float = 4.0
     quiet: float = 2.5
@@ -71,16 +71,31 @@ def accepted(
     as much, or where their predictions are nearer to each other than what either leaves.
     """
     base = searched.baseline
-    fitting = [row for row in searched.tried if _explains(row, base, criterion)]
+    fitting = [row for row in searched.tried if _explains(row, base, experiment, criterion)]
     if not fitting:
         return []
     best = min(fitting, key=lambda row: row.score * criterion.step ** complexity(row))
+    best = _completed(best, fitting, experiment, criterion)
     tied = [row for row in fitting if row is best or _ties(row, best, experiment, criterion)]
     tied.sort(key=lambda row: (row is not best, _prior(row), row.score))
     distinct: dict[frozenset[str], Tried] = {}
     for row in tied:
         distinct.setdefault(row.causes, row)
     return list(distinct.values())[: criterion.most]
+
+
+def _completed(
+    best: Tried, fitting: Sequence[Tried], experiment: Experiment, criterion: Criterion
+) -> Tried:
+    """Return the best with one more mistake, where that decisively explains what it changes."""
+    for row in sorted(fitting, key=lambda row: row.score):
+        if row.fitted or not best.causes < row.causes or row.score >= best.score:
+            continue
+        gains = experiment.gains(row, best)
+        enough = gains.elements >= criterion.few and min(gains.frames) >= criterion.frame_gain
+        if enough and gains.whole >= criterion.step:
+            return row
+    return best
 
 
 def _ties(row: Tried, best: Tried, experiment: Experiment, criterion: Criterion) -> bool:
@@ -117,25 +132,22 @@ def complexity(row: Tried) -> int:
     return len(row.causes) + 2 * int(fitted) + int(row.fitted)
 
 
-def _explains(row: Tried, base: Tried, criterion: Criterion) -> bool:
+def _explains(row: Tried, base: Tried, experiment: Experiment, criterion: Criterion) -> bool:
     if not row.mistakes or len(row.residuals) != len(base.residuals) or not base.residual:
         return False
-    wanted, single = _wanted(base, criterion)
-    each = all(
-        mine * single <= none for mine, none in zip(row.residuals, base.residuals, strict=True)
-    )
+    if row.residual >= base.residual:
+        return False
+    gains = experiment.gains(row, base)
+    wanted, single = criterion.gain, criterion.frame_gain
+    if gains.elements < criterion.few:
+        quiet = base.residual < criterion.quiet
+        wanted = criterion.quiet_gain if quiet else criterion.few_gain
+        single = criterion.few_frame_gain
+    if gains.whole < wanted or min(gains.frames) < single:
+        return False
     near = row.residual <= criterion.far * min(row.unsure, criterion.loudest)
-    likely = _likely(row) and row.residual * criterion.loud_gain <= base.residual
-    return each and (near or likely) and row.residual * wanted <= base.residual
-
-
-def _wanted(base: Tried, criterion: Criterion) -> tuple[float, float]:
-    """Return the gains that are wanted, over all frames and in each."""
-    count = sum(left.values.size for lefts in base.lefts for left in lefts.values())
-    if count >= criterion.few:
-        return criterion.gain, criterion.frame_gain
-    quiet = base.residual < criterion.quiet
-    return criterion.quiet_gain if quiet else criterion.few_gain, criterion.few_frame_gain
+    near = near or not experiment.measured
+    return near or (_likely(row) and row.residual * criterion.loud_gain <= base.residual)
 
 
 def gain_of(row: Tried, base: Tried) -> float:

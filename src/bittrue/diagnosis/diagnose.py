@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bittrue.contract.causes import BY_ID
 from bittrue.contract.finding import Finding
+from bittrue.diagnosis.comparable import refuse_incomparable
 from bittrue.diagnosis.decide import (
     accepted,
     explanations,
@@ -147,13 +148,19 @@ class _Answer:
 
     def _of_contract(self, looked: Looked) -> Diagnosis:
         """Answer from what was sent alone: no device gave anything to compare with."""
-        if looked.matching:
-            return self._told(tuple(_of_array(looked)), looked)
         errors = tuple(_of_finding(row) for row in looked.findings if row.severity == "error")
+        if looked.matching:
+            made = tuple(_of_array(looked))
+            later = tuple(replace(row, best=False, confidence=0.0) for row in made)
+            return self._told(errors or made, looked, others=later if errors else ())
         warnings = tuple(_of_finding(row) for row in looked.findings if row.severity != "error")
         if errors or warnings:
             return self._told(errors or warnings, looked)
-        return self._told((_nothing("the buffer fits the contract"),), looked)
+        if looked.right:
+            return self._told((_nothing("what was sent is what was meant"),), looked)
+        told = "the buffer has the form that the contract asks for"
+        more = NotTried("input.channel_order", "what the buffer shows: give --picture or --input")
+        return self._told((_nothing(told),), looked, not_tried=(more,))
 
     # --- experiments -----------------------------------------------------------------------------
 
@@ -163,6 +170,8 @@ class _Answer:
         frames = self.scene.frames
         exact = made.exact(frames)
         names = self._names(exact[0])
+        shapes = {name: exact[0][name].shape for name in names}
+        missing = refuse_incomparable(self.scene, names, shapes)
         late = stale(frames, exact, made.noise, names)
         experiment = Experiment(self.scene, made.noise, made.rows, names, made.inner)
         with self.clock.step("experiments"):
@@ -199,7 +208,11 @@ class _Answer:
             tried=(*left.trials, *trials(searched)),
             first_layer=left.first_layer,
             ladder=ladder,
-            not_tried=(*self._not_tried(looked), *searched.not_tried),
+            not_tried=(
+                *(NotTried("output.order", f"the device gave no {name!r}") for name in missing),
+                *self._not_tried(looked),
+                *searched.not_tried,
+            ),
             residual=searched.baseline.residual,
             noise=made.told,
         )
@@ -338,7 +351,7 @@ def _of_finding(row: Finding) -> Explanation:
         row.cause, row.message, f"input {row.input!r}", (row.mend,), decided_by="contract"
     )
     sure = 0.95 if row.severity == "error" else 0.6
-    return Explanation((mistake,), sure, (row.message, *row.other_causes), proved=False)
+    return Explanation((mistake,), sure, row.other_causes, proved=False)
 
 
 def _nothing(reason: str) -> Explanation:

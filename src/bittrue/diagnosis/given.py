@@ -13,6 +13,7 @@ import numpy as np
 from bittrue.arith import dequantize
 from bittrue.capture import Capture, Captured, read_captures
 from bittrue.contract.deployed import load_deployed
+from bittrue.contract.picture import PICTURES
 from bittrue.contract.preprocess import (
     Preprocess,
     denormalise,
@@ -82,6 +83,7 @@ def open_scene(given: Given) -> Scene:
         FormatError: if the model is damaged.
         UsageError: if too little was given to say anything.
     """
+    _refuse(given)
     recipe = None if given.preprocess is None else load_preprocess(given.preprocess)
     subject = _subject(given.model, recipe) if given.model else None
     contract = None if given.deployed is None else load_deployed(given.deployed)
@@ -96,6 +98,24 @@ def open_scene(given: Given) -> Scene:
     return Scene(subject, target, own, doors, contract, frames)
 
 
+def _refuse(given: Given) -> None:
+    """Refuse what cannot be meant.
+
+    Raises:
+        UsageError: if two roles exclude each other, or nothing came of a device or was sent.
+    """
+    if given.pictures and given.inputs:
+        raise UsageError(
+            "--picture and --input both say what the network is meant to get",
+            hint="give the picture, or the array that it becomes, not both",
+        )
+    if not given.devices and not given.sent:
+        raise UsageError(
+            "nothing was given that could be looked at",
+            hint="give what the device gave (--device), or what was sent (--sent)",
+        )
+
+
 def _subject(path: str, recipe: Preprocess | None) -> Subject:
     """Open an archive or an executable, or import anything else."""
     from bittrue.archive import ZIP_MAGIC
@@ -108,6 +128,15 @@ def _subject(path: str, recipe: Preprocess | None) -> Subject:
         return open_subject(path)
     from bittrue.chain import import_model
 
+    if not Path(path).is_file() and ":" not in path:
+        before, at, stage = path.rpartition("@")
+        raise DataError(
+            "there is no such file",
+            where=path,
+            hint=f"leave out @{stage}: a diagnosis looks at every stage"
+            if at and Path(before).is_file()
+            else "check the path",
+        )
     network = import_model(path, preprocess=recipe)
     return Subject(path, network, None)
 
@@ -197,11 +226,6 @@ def _frames(
         "--device": len(captures),
     }
     number = max(counts.values())
-    if number == 0:
-        raise UsageError(
-            "nothing was given that could be looked at",
-            hint="give what the device gave (--device), or what was sent (--sent)",
-        )
     odd = {role: count for role, count in counts.items() if count not in (0, number)}
     if odd:
         told = ", ".join(f"{count} of {role}" for role, count in counts.items() if count)
@@ -251,6 +275,16 @@ def _is_raw(path: Path) -> bool:
     return path.suffix.lower() in RAW_BYTES
 
 
+def _numbers(array: np.ndarray, path: Path) -> np.ndarray:
+    if array.dtype.kind not in "biuf":
+        raise DataError(
+            f"holds {array.dtype}, not numbers that a buffer can have",
+            where=str(path),
+            hint="save the array that was sent, of integers or floats",
+        )
+    return array
+
+
 def real_values(capture: Capture) -> dict[str, np.ndarray]:
     """Return a capture's tensors; those whose own file says so are dequantised."""
     return {row.name or f"output_{index}": _real(row) for index, row in enumerate(capture.outputs)}
@@ -291,6 +325,12 @@ def _pixels(picture: Path | None, recipe: Preprocess | None) -> np.ndarray | Non
 
 def _sent(given: Given, index: int, capture: Capture) -> np.ndarray | None:
     if given.sent:
+        if given.sent[index].suffix.lower() in PICTURES:
+            raise DataError(
+                "is a picture, and --sent takes the array that was sent",
+                where=str(given.sent[index]),
+                hint="give pictures with --picture; save the array with np.save('sent.npy', x)",
+            )
         arrays = read_input(given.sent[index], {})
         if len(arrays) != 1:
             raise DataError(
@@ -298,7 +338,7 @@ def _sent(given: Given, index: int, capture: Capture) -> np.ndarray | None:
                 where=str(given.sent[index]),
                 hint="save the array itself: np.save('sent.npy', x)",
             )
-        return next(iter(arrays.values()))
+        return _numbers(next(iter(arrays.values())), given.sent[index])
     return next(iter(capture.sent.values()), None) if len(capture.sent) == 1 else None
 
 

@@ -71,6 +71,7 @@ def value_mistakes(door: Door, colour: str, qparams: Sequence[QParam]) -> Iterat
     yield from _unnormalised(door)
     yield from _twice(door)
     yield from _casts(door)
+    yield from _scaled_again(door)
     yield from _constants(door, colour)
     yield from _signs(door)
     if door.kind == "codes":
@@ -176,6 +177,18 @@ def _twice(door: Door) -> Iterator[ValueMistake]:
         "normalised values divided by 255 again",
         mend,
         lambda pixels: coded(door, scaling(pixels) / 255),
+    )
+
+
+def _scaled_again(door: Door) -> Iterator[ValueMistake]:
+    """Pixels taken for floats in [0, 1]: in 8 bits 255 p is 256 - p."""
+    if door.kind != "pixels":
+        return
+    yield ValueMistake(
+        "input.wrong_mean_std",
+        f"multiplied by 255 though the pixels are 0..255 already: {door.dtype} wraps around",
+        f"x = pixels.astype(np.{door.dtype})  # as they are",
+        lambda pixels: door.values_of(_cast(pixels * 255, door.dtype)),
     )
 
 

@@ -15,7 +15,7 @@ from bittrue.diagnosis.door import scaling_of
 from bittrue.diagnosis.experiment import Tried, grid
 from bittrue.diagnosis.facts import Explanation, Mistake, Trial
 from bittrue.diagnosis.graph_trials import GraphTrial, GraphTrials, Inputs, search_graph
-from bittrue.diagnosis.instruments import Instruments
+from bittrue.diagnosis.instruments import GUESSED, Instruments
 from bittrue.diagnosis.scene import Frame, Scene
 from bittrue.engines.altered import AlteredRunner
 from bittrue.errors import Error
@@ -27,6 +27,9 @@ Seen = Callable[[str, int, int], None]
 ORDINARY = 3.0
 #: A device whose every value is so near to the float network's computes in floats.
 FLOAT = 1e-3
+#: Where the ordinary noise is not known, this much signal over what differs is ordinary: the bound
+#: of the ladder's edge to codes.
+LEAST_DB = 10.0
 #: So many codes apart is another rounding.
 CODES = 2
 #: Outputs whose size is this part of what it should be have lost products to saturation, perhaps.
@@ -80,6 +83,10 @@ def left_unexplained(
     if worst <= FLOAT:
         told = f"largest difference {worst:.2g} of the largest value"
         return Leftover((_said("none", told, 0.95),))
+    measured = made.told != GUESSED
+    if not measured and _least_sqnr(base, made.exact(scene.frames)) >= LEAST_DB:
+        told = f"each output keeps {LEAST_DB:g} dB or more of signal over what differs"
+        return Leftover((_said("quant.expected", told, 0.6),))
     trials = _graph_trials(scene, made, names)
     if ratio <= ORDINARY and not _loud_inside(trials):
         rounded = _rounded(base, made.mended(scene.frames))
@@ -92,12 +99,27 @@ def left_unexplained(
         return Leftover((_said("quant.expected", told, 0.9),))
     told = (
         f"the device is {ratio:.3g} times as far from the float network as our own integer network"
+        if measured
+        else f"what differs is {ratio:.3g} times the noise that is assumed, 20 dB below each output"
     )
     smaller = _smaller(base, made.exact(scene.frames))
     if trials is None:
         return Leftover(_by_elimination(told, smaller=smaller))
     found = search_graph(trials, _samples(scene), deadline=time.monotonic() + budget, seen=seen)
     return _decided(trials, found, told, smaller)
+
+
+def _least_sqnr(base: Tried, exact: Sequence[Mapping[str, F64]]) -> float:
+    """Return the least signal to noise ratio of an output over all frames, in dB."""
+    found = []
+    for name in exact[0]:
+        if any(name not in lefts for lefts in base.lefts):
+            return -math.inf
+        pairs = list(zip(exact, base.lefts, strict=True))
+        noise = sum(float(np.square(t[name] - row[name].values).sum()) for t, row in pairs)
+        signal = sum(float(np.square(t[name]).sum()) for t, _ in pairs)
+        found.append(10 * math.log10(signal / noise) if noise and signal else math.inf)
+    return min(found)
 
 
 def _whose(base: Tried) -> str:

@@ -102,9 +102,11 @@ def stale(
             mistake = Mistake("runtime.stale", f"each output is that of {what}", mend=(_STALE,))
             told = (
                 f"against its own frame {timely.mean():.3g} times the ordinary noise is left, "
-                f"against {what} {lagging.mean():.3g}, in each of {len(pairs)} frames"
+                f"against {what} {lagging.mean():.3g}, in "
+                + ("one frame" if len(pairs) == 1 else f"each of {len(pairs)} frames")
             )
-            return Explanation((mistake,), _sure(lagging, timely), (told,))
+            sure = _sure(lagging, timely) * (0.5 if len(pairs) == 1 else 1.0)
+            return Explanation((mistake,), round(sure, 3), (told,))
     return None
 
 

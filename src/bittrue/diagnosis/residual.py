@@ -16,6 +16,8 @@ from bittrue.diagnosis.readings import Forward, Reading
 F64 = NDArray[np.float64]
 #: A fitted scale this near to 1, with no offset, is no mistake.
 UNIT = 0.1
+#: An affine map that leaves more than this share of the spread is none.
+UNLIKE = 0.15
 #: Squares of single elements are cut off here, in units of noise: a few elements must not decide.
 MOST = 1e6
 
@@ -105,6 +107,9 @@ def _affine(reading: Reading, predicted: F64, noise: Noise) -> Left | None:
     near = abs(factor - 1) < UNIT and abs(offset) < UNIT * float(np.sqrt(spread / p.size))
     if factor <= 0 or near:
         return None
+    rest = d - factor * p - offset
+    if float(rest @ rest) > UNLIKE * float(np.square(d - d.mean()).sum()):
+        return None  # no line: a fit would explain anything
     values = (reading.values - offset) / factor
     left = mean_square(values - predicted, noise.power)
     return Left(reading, left, values, factor, offset)

@@ -62,5 +62,17 @@ class Scene:
 
     @property
     def deployed_outputs(self) -> Mapping[str, TensorContract]:
-        """The deployed contract of each output, by name."""
-        return {} if self.contract is None else {row.name: row for row in self.contract.outputs}
+        """The deployed contract of each output, by name; our own executable's where none is given.
+
+        An only output is itself, whatever the contract calls it.
+        """
+        if self.contract is not None and self.contract.outputs:
+            rows = self.contract.outputs
+        elif self.subject is not None and self.subject.executable is not None:
+            rows = self.subject.program().contract.outputs
+        else:
+            return {}
+        found = {row.name: row for row in rows}
+        if len(rows) == 1:
+            found[""] = rows[0]
+        return found

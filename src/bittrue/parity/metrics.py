@@ -97,6 +97,8 @@ def _without_shared_specials(r: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, 
 def _decibels(signal: float, noise: float) -> float:
     if noise == 0:
         return math.inf
+    if not math.isfinite(noise):
+        return -math.inf
     return -math.inf if signal == 0 else 10 * math.log10(signal / noise)
 
 
