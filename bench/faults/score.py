@@ -20,6 +20,8 @@ NEVER_SMALL = frozenset(
     {"runtime.damaged_file", "test.unrepresentative", "runtime.nondeterministic"}
 )
 FIRST_ERROR = 2
+#: Planted and named causes that are one.
+Also = frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Alias:
         planted: Cause.
         named: Cause that is right as well.
         without_sent: Whether only where the array that was sent is not given.
+        fault: The only input mistake that it holds for; empty for all of the cause.
         reason: Why nobody could tell one from the other.
     """
 
@@ -37,6 +40,7 @@ class Alias:
     named: str
     without_sent: bool
     reason: str
+    fault: str = ""
 
 
 ALIASES = (
@@ -57,6 +61,7 @@ ALIASES = (
         "input.wrong_mean_std",
         False,
         "dividing by 255 what a network takes from 0 to 255 is both, word for word",
+        "divided",
     ),
 )
 
@@ -106,7 +111,7 @@ def scored(result: Result, folder: Path) -> Scored:
     network, name = result.folder.split("/")
     truth = json.loads((folder / network / "cases" / name / "truth.json").read_text())
     planted = tuple(truth["causes"])
-    sent = truth["give"] in {"sent", "all"}
+    also = aliases(truth["planted"][0], truth["give"] in {"sent", "all"})
     group = group_of(planted, float(truth["effect"]))
     named = tuple(row.causes for row in result.best)
     if _damage_told(planted, result):
@@ -117,12 +122,12 @@ def scored(result: Result, folder: Path) -> Scored:
         group,
         planted,
         named,
-        few and any(_same(planted, row, sent, group) for row in named),
-        few and any(_is(cause, one, sent) for row in named for one in row for cause in planted),
+        few and any(_same(planted, row, also, group) for row in named),
+        few and any(_is(cause, one, also) for row in named for one in row for cause in planted),
         few
         and any(_area(one) == _area(cause) for row in named for one in row for cause in planted),
         group == "healthy" and not (named and all(set(row) <= HARMLESS for row in named)),
-        few and any(_same(planted, row, sent, "") for row in named),
+        few and any(_same(planted, row, also, "") for row in named),
         float(truth["effect"]),
         float(truth["error_ratio"]),
         str(truth["give"]),
@@ -130,6 +135,17 @@ def scored(result: Result, folder: Path) -> Scored:
         result.seconds,
         result.code,
     )
+
+
+def aliases(fault: str, sent: bool) -> Also:
+    """Return which planted causes may be named otherwise.
+
+    Args:
+        fault: The input mistake that was made.
+        sent: Whether the array that was sent is given.
+    """
+    rows = [row for row in ALIASES if row.fault in {"", fault}]
+    return frozenset((row.planted, row.named) for row in rows if not (row.without_sent and sent))
 
 
 def group_of(planted: tuple[str, ...], effect: float) -> str:
@@ -148,20 +164,17 @@ def _damage_told(planted: tuple[str, ...], result: Result) -> bool:
     return planted == ("runtime.damaged_file",) and result.code >= FIRST_ERROR and told
 
 
-def _same(planted: tuple[str, ...], named: tuple[str, ...], sent: bool, group: str) -> bool:
+def _same(planted: tuple[str, ...], named: tuple[str, ...], also: Also, group: str) -> bool:
     """Whether an explanation is the planted one; in small cases a harmless one is right too."""
     if group in {"small", "healthy"} and set(named) <= HARMLESS:
         return True
     if len(named) != len(planted):
         return False
-    return all(any(_is(cause, one, sent) for one in named) for cause in planted)
+    return all(any(_is(cause, one, also) for one in named) for cause in planted)
 
 
-def _is(planted: str, named: str, sent: bool) -> bool:
-    return planted == named or any(
-        row.planted == planted and row.named == named and not (row.without_sent and sent)
-        for row in ALIASES
-    )
+def _is(planted: str, named: str, also: Also) -> bool:
+    return planted == named or (planted, named) in also
 
 
 def _area(cause: str) -> str:

@@ -21,7 +21,7 @@ from bench.faults.output_faults import Given
 from bench.faults.plans import DEVICES, SPECIAL, plans
 from bench.faults.recipe import batched, normalised, pixels
 from bench.faults.run import Explained, Result
-from bench.faults.score import ALIASES, Scored, by_cause, group_of, scored, summary
+from bench.faults.score import ALIASES, Scored, aliases, by_cause, group_of, scored, summary
 from bittrue.contract.causes import BY_ID
 from bittrue.contract.preprocess import load_preprocess, normalise, raw_pixels
 
@@ -147,6 +147,7 @@ def case(tmp_path: Path, planted: list[str], size: float, give: str = "outputs")
     folder = tmp_path / "network" / "cases" / "case"
     folder.mkdir(parents=True)
     truth = {"causes": planted, "effect": size, "error_ratio": 1 + size, "give": give}
+    truth["planted"] = ["healthy", "healthy", "healthy", ""]
     (folder / "truth.json").write_text(json.dumps(truth))
     return tmp_path
 
@@ -183,6 +184,12 @@ def test_a_planted_cause_is_found_when_it_is_first_or_one_of_three(
 def test_with_the_array_that_was_sent_memory_order_and_layout_are_two_things(tmp_path):
     folder = case(tmp_path, ["input.noncontiguous"], 50.0, give="sent")
     assert not scored(said((LAYOUT,)), folder).right
+
+
+def test_only_dividing_by_255_is_double_normalisation_and_other_constants_at_once():
+    pair = ("input.double_normalization", "input.wrong_mean_std")
+    assert pair in aliases("divided", True)
+    assert pair not in aliases("twice", False)
 
 
 def test_below_the_noise_nothing_wrong_is_a_right_answer(tmp_path):
