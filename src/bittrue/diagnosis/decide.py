@@ -32,6 +32,7 @@ class Criterion:
         quiet: Where no mistake leaves less than this, nothing seems wrong.
         far: What a trial leaves is at most so many times what may be left at its place.
         loudest: More than this is not believed of any place.
+        decisive: A trial that leaves so many times less may leave `loudest` times as much.
         loud_gain: A trial that leaves more must leave so many times less than no mistake.
         step: Each further mistake, and each fitted figure, must gain this much over fewer.
         tie: Trials within this factor of the best one fit equally well.
@@ -51,6 +52,7 @@ class Criterion:
     far: float = 12.0
     loudest: float = 10.0
     loud_gain: float = 6.0
+    decisive: float = 1000.0
     step: float = 1.6
     tie: float = 1.12
     near: float = 2.0
@@ -88,8 +90,8 @@ def _completed(
     best: Tried, fitting: Sequence[Tried], experiment: Experiment, criterion: Criterion
 ) -> Tried:
     """Return the best with one more mistake, where that decisively explains what it changes."""
-    for row in sorted(fitting, key=lambda row: row.score):
-        if row.fitted or not best.causes < row.causes or row.score >= best.score:
+    for row in sorted(fitting, key=lambda row: row.residual):
+        if row.fitted or not best.causes < row.causes or row.residual >= best.residual:
             continue
         gains = experiment.gains(row, best)
         enough = gains.elements >= criterion.few and min(gains.frames) >= criterion.frame_gain
@@ -147,6 +149,8 @@ def _explains(row: Tried, base: Tried, experiment: Experiment, criterion: Criter
         return False
     near = row.residual <= criterion.far * min(row.unsure, criterion.loudest)
     near = near or not experiment.measured
+    decisive = base.residual >= criterion.decisive * row.residual
+    near = near or (decisive and row.residual <= criterion.loudest * criterion.far)
     return near or (_likely(row) and row.residual * criterion.loud_gain <= base.residual)
 
 

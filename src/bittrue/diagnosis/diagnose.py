@@ -179,7 +179,8 @@ class _Answer:
             searched = search(
                 experiment, chosen, budget=self.budget, fit=looked.right is None, seen=self.seen
             )
-        best = accepted(searched, experiment)
+        best = [experiment.complete(row) for row in accepted(searched, experiment)]
+        searched = replace(searched, baseline=experiment.complete(searched.baseline))
         answers = explanations(best, searched.baseline, frames, exact, made.mended(frames))
         if late is not None and not (best and is_close(best[0])):
             answers, best = (late,), []

@@ -22,10 +22,13 @@ from bittrue.diagnosis.noise import Noise
 from bittrue.diagnosis.readings import Reading, readings, threshold_of
 from bittrue.diagnosis.residual import MOST, Left, carried_noise, left_over, mean_square
 from bittrue.diagnosis.scene import Frame, Scene
+from bittrue.diagnosis.thin import Slices, thin
 
 F64 = NDArray[np.float64]
 #: From this on our own two networks disagree so much that 8 bits are noisy.
 LOUD = 4.0
+#: Residuals between these two are alike: only noise is left. Below, it is the same arithmetic.
+NOTHING, HALF = 1e-3, 0.5
 #: A fitted reading must leave so many times less than one whose figures are known.
 FITTED = 2.5
 
@@ -40,7 +43,9 @@ class Tried:
         residuals: Of each frame that was looked at.
         instrument: Which of our networks came nearest.
         lefts: Of each frame, by output.
-        predicted: What our network gives under the input mistake: of each frame, by output.
+        predicted: What our network gives under the input mistake: of each frame, by output, in the
+            part that is looked at.
+        whole: The same, all of it.
         fitted: Whether the input mistake has figures that were fitted.
         unsure: How far our own two networks are apart under this mistake, in units of noise, at
             least 1: out of the domain it was calibrated for, 8 bits are noisier.
@@ -52,6 +57,7 @@ class Tried:
     instrument: str
     lefts: tuple[Mapping[str, Left], ...]
     predicted: tuple[Mapping[str, F64], ...]
+    whole: tuple[Mapping[str, F64], ...]
     fitted: bool = False
     unsure: float = 1.0
 
@@ -59,12 +65,13 @@ class Tried:
     def score(self) -> float:
         """What is left, held against what may be left at this place; the smaller the better.
 
-        The residual; but ``(unsure + residual)^2 / (4 unsure)`` where 8 bits are noisy: that is the
+        The residual, HALF where it is less (but not next to nothing): all of the noise is explained
+        then. But ``(unsure + residual)^2 / (4 unsure)`` where 8 bits are noisy: that is the
         residual where it is as expected, more where it is larger, and at least a quarter of
         `unsure`: a prediction that may be anything explains nothing.
         """
         if self.unsure <= LOUD:
-            return self.residual
+            return self.residual if self.residual < NOTHING else max(self.residual, HALF)
         return (self.unsure + self.residual) ** 2 / (4 * self.unsure)
 
     @property
@@ -97,6 +104,7 @@ class Experiment:
         inner: Which of these are inner tensors: they are only read plainly.
         powers: The noise behind functions of outputs, kept.
         levels: Thresholds that outputs show, kept.
+        parts: What of each output is looked at.
     """
 
     scene: Scene
@@ -106,6 +114,41 @@ class Experiment:
     inner: frozenset[str] = frozenset()
     powers: dict[tuple[str, str, bool], F64] = field(default_factory=dict)
     levels: dict[str, float | None] = field(default_factory=dict)
+    parts: dict[str, Slices] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Choose the part of each output that is looked at."""
+        if not self.parts:
+            exact = self.instruments[0].intended(self.scene.frames[0])
+            self.parts = {name: thin(array.shape) for name, array in exact.items()}
+
+    def seen(self, outputs: Mapping[str, F64]) -> dict[str, F64]:
+        """Return the parts of some outputs that are looked at."""
+        return {name: array[self.parts[name]] for name, array in outputs.items()}
+
+    def power(self, name: str) -> F64:
+        """Return the noise of the part of an output that is looked at."""
+        whole = self.noise[name].power
+        if whole.ndim != len(self.parts[name]):
+            return whole
+        shape = zip(self.parts[name], whole.shape, strict=True)
+        return whole[tuple(part if size > 1 else slice(None) for part, size in shape)]
+
+    def complete(self, row: Tried) -> Tried:
+        """Return a trial in which all of every output was looked at."""
+        whole = tuple(slice(None) for _ in range(8))
+        parts = {name: whole[: len(part)] for name, part in self.parts.items()}
+        every = replace(self, parts=parts, powers={})
+        lefts = []
+        for index, frame in enumerate(self.scene.frames):
+            read = every.readings(frame)
+            here = {}
+            for name, left in row.lefts[index].items():
+                same = next(item for item in read[name] if label(item) == label(left.reading))
+                made = every._left(same, row.whole[index][name])
+                here[name] = left if made is None else made
+            lefts.append(here)
+        return replace(row, lefts=tuple(lefts), predicted=row.whole)
 
     @property
     def measured(self) -> bool:
@@ -137,7 +180,7 @@ class Experiment:
             none = base.lefts[index].get(name)
             if none is None:  # no plain reading: this output alone says all
                 count = float(mine.values.size)
-                level = mean_square(base.predicted[index][name], self.noise[name].power)
+                level = mean_square(base.predicted[index][name], self.power(name))
                 sums += [level * count, mine.residual * count, count, count]
                 continue
             if mine.reading.forward is not None or none.reading.forward is not None:
@@ -145,7 +188,7 @@ class Experiment:
                 gap = abs(none.residual - mine.residual)
                 sums += [gap * count * none.residual, gap * count * mine.residual, count, count]
                 continue
-            scale = np.sqrt(self.noise[name].power)
+            scale = np.sqrt(self.power(name))
             a = (none.values - base.predicted[index][name]) / scale
             b = (mine.values - row.predicted[index][name]) / scale
             u = np.minimum(np.square(a - b), MOST)
@@ -175,11 +218,19 @@ class Experiment:
                 given = np.asarray(frame.device[name], np.float64)
                 if given.size == array.size:
                     plain = within_limits(given.reshape(array.shape), array)
-                    found[name] = (Reading(name, None, plain),)
+                    found[name] = (Reading(name, None, plain[self.parts[name]]),)
                 continue
-            own = self.names[name]
-            level = self._levels().get(name)
-            found[name] = readings(name, array.shape, outputs, own, array, contracts, level)
+            part = self.parts[name]
+            found[name] = readings(
+                name,
+                array.shape,
+                outputs,
+                self.names[name],
+                array[part],
+                contracts,
+                self._levels().get(name),
+                part,
+            )
         return found
 
     def _levels(self) -> Mapping[str, float | None]:
@@ -210,14 +261,17 @@ class Experiment:
         told = "" if reading.mistake is None else reading.mistake.cause + reading.mistake.what
         key = (name, told, reading.also is None)
         if key not in self.powers and reading.forward is not None:
-            self.powers[key] = carried_noise(reading.forward, self.noise[name], self.pairs(name))
+            self.powers[key] = carried_noise(reading.forward, self.power(name), self.pairs(name))
         return self.powers[key]
 
     def pairs(self, name: str) -> list[tuple[F64, F64]]:
         """Return what the first and the last instrument give for what was meant, a pair a frame."""
         first, last = self.instruments[0], self.instruments[-1]
         return [
-            (first.intended(frame)[name], last.intended(frame)[name])
+            (
+                first.intended(frame)[name][self.parts[name]],
+                last.intended(frame)[name][self.parts[name]],
+            )
             for frame in self.scene.frames
             if name in last.intended(frame)
         ]
@@ -241,12 +295,13 @@ class Experiment:
             ]
             for instrument in self.instruments
         ]
-        unsure = max(1.0, self._between(table[0], table[-1]))
-        for instrument, predictions in zip(self.instruments, table, strict=True):
+        parts = [[self.seen(outputs) for outputs in rows] for rows in table]
+        unsure = max(1.0, self._between(parts[0], parts[-1]))
+        for instrument, predictions, whole in zip(self.instruments, parts, table, strict=True):
             for row in self._with_outputs(mistake, predictions, read, instrument.name):
                 key = frozenset(item.cause for item in row.output)
                 if key not in found or row.residual < found[key].residual:
-                    found[key] = replace(row, unsure=unsure)
+                    found[key] = replace(row, unsure=unsure, whole=tuple(whole))
         return list(found.values())
 
     def _between(
@@ -254,7 +309,7 @@ class Experiment:
     ) -> float:
         """Return how far apart two predictions are, in units of noise."""
         gaps = [
-            mean_square(mine[name] - theirs[name], self.noise[name].power)
+            mean_square(mine[name] - theirs[name], self.power(name))
             for mine, theirs in zip(one, other, strict=True)
             for name in mine
             if name in theirs
@@ -288,13 +343,14 @@ class Experiment:
     ) -> dict[str, list[Left]]:
         return {
             name: [
-                left
-                for reading in rows[name]
-                if (left := left_over(reading, array, self.noise[name], self._carried)) is not None
+                left for reading in rows[name] if (left := self._left(reading, array)) is not None
             ]
             for name, array in predicted.items()
             if name in rows
         }
+
+    def _left(self, reading: Reading, predicted: F64) -> Left | None:
+        return left_over(reading, predicted, self.power(reading.output), self._carried)
 
     def _chosen(
         self,
@@ -318,7 +374,7 @@ class Experiment:
                 # No plain reading: all of the output is unexplained.
                 here[name].residual
                 if name in here
-                else mean_square(predicted[name], self.noise[name].power)
+                else mean_square(predicted[name], self.power(name))
                 for name in names
             ]
             residuals.append(float(np.mean(each)))
@@ -330,6 +386,7 @@ class Experiment:
             instrument,
             tuple(lefts),
             tuple(predictions),
+            (),
         )
 
 
@@ -391,6 +448,12 @@ def grid(values: F64) -> float | None:
     return None
 
 
+def label(reading: Reading) -> str:
+    """Return what tells a reading of an output from its others."""
+    told = "" if reading.mistake is None else f"{reading.mistake.cause} {reading.mistake.what}"
+    return told + reading.fit
+
+
 def _variant(cause: str, frames: Sequence[list[Left]]) -> list[Left] | None:
     """Return, one a frame, the lefts of the reading that leaves least; None where none applies."""
     found: dict[str, list[Left]] = {}
@@ -398,9 +461,7 @@ def _variant(cause: str, frames: Sequence[list[Left]]) -> list[Left] | None:
         for left in lefts:
             told = left.reading.mistake
             if told is None or told.cause == cause:
-                label = "" if told is None else f"{told.cause} {told.what}"
-                label += left.reading.fit
-                found.setdefault(label, []).append(left)
+                found.setdefault(label(left.reading), []).append(left)
     complete = [rows for rows in found.values() if len(rows) == len(frames)]
     if not complete:
         return None

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bittrue.contract.tensor import TensorContract
 from bittrue.diagnosis.boxes import box_axis, box_readings
 from bittrue.diagnosis.facts import Mistake
+from bittrue.diagnosis.thin import Slices
 
 F64 = NDArray[np.float64]
 Forward = Callable[[F64], F64]
@@ -61,6 +62,7 @@ def readings(
     reference: F64,
     contracts: Mapping[str, TensorContract],
     level: float | None = None,
+    part: Slices = (),
 ) -> tuple[Reading, ...]:
     """Return every reading of one output; the plain one first, where the shape allows it.
 
@@ -69,17 +71,19 @@ def readings(
         shape: Its shape.
         device: What the device gave, by the device's names.
         own: The device's name for this output.
-        reference: What the output should be, for what only statistics tell.
+        reference: What the part of the output should be, for what only statistics tell.
         contracts: Of the deployed outputs, by name.
         level: The threshold that the output shows over all frames; None for none.
+        part: What of the output is looked at; empty for all of it.
     """
+    size = int(np.prod(shape))
     found: list[Reading] = []
     if own in device:
-        found += _of_array(output, shape, device[own], reference, contracts)
+        found += _of_array(output, shape, device[own], reference, contracts, part)
         if level is not None:
-            found += _cut(output, shape, device[own], level)
+            found += _cut(output, shape, device[own], level, part)
     for name, array in device.items():
-        if name != own and array.size == reference.size:
+        if name != own and array.size == size:
             told = Mistake(
                 "output.order",
                 f"{name!r} was taken for {output!r}",
@@ -88,7 +92,7 @@ def readings(
                 "contract",
             )
             found += [
-                Reading(output, told, values)
+                Reading(output, told, values[part])
                 for mistake, values in _placed(output, shape, array)
                 if mistake is None
             ]
@@ -101,19 +105,21 @@ def _of_array(
     array: np.ndarray,
     reference: F64,
     contracts: Mapping[str, TensorContract],
+    part: Slices,
 ) -> Iterator[Reading]:
-    for mistake, values in _placed(output, shape, array):
+    for mistake, placed in _placed(output, shape, array):
+        values = placed[part]
         yield Reading(output, mistake, values)
         if mistake is not None:
             continue
         yield from _scaled(output, array, values, contracts)
         yield from _activated(output, values, reference)
-        for boxed in box_readings(values, shape):
+        for boxed in box_readings(values, values.shape):
             told = Mistake(
                 "output.box_format", boxed.what, f"output {output!r}", (boxed.mend,), "contract"
             )
             yield Reading(output, told, boxed.values)
-        if box_axis(shape) is not None:
+        if box_axis(values.shape) is not None:
             told = Mistake(
                 "output.box_format",
                 "coordinates in another unit",
@@ -295,6 +301,8 @@ def softmax(x: F64, axis: int) -> F64:
 
 def class_axis(shape: Sequence[int]) -> int:
     """Return the axis that a softmax most likely runs along."""
+    if len(shape) == 3:
+        return 1 if 1 < shape[1] <= shape[2] else 2
     return 1 if len(shape) in (2, 4) else len(shape) - 1
 
 
@@ -355,11 +363,13 @@ def _logs(x: F64, axis: int) -> F64:
 # --- cut off -------------------------------------------------------------------------------------
 
 
-def _cut(output: str, shape: tuple[int, ...], array: np.ndarray, level: float) -> Iterator[Reading]:
+def _cut(
+    output: str, shape: tuple[int, ...], array: np.ndarray, level: float, part: Slices
+) -> Iterator[Reading]:
     """Scores that are 0 wherever they would be below one round value."""
     if array.size != np.prod(shape):
         return
-    values = np.asarray(array, np.float64).reshape(shape)
+    values = np.asarray(array, np.float64).reshape(shape)[part]
     told = Mistake(
         "output.threshold",
         f"scores below {level:g} are missing",

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bittrue.diagnosis.boxes import box_axis
-from bittrue.diagnosis.noise import FLOOR, Noise
+from bittrue.diagnosis.noise import FLOOR
 from bittrue.diagnosis.readings import Forward, Reading
 
 F64 = NDArray[np.float64]
@@ -42,14 +42,14 @@ class Left:
 
 
 def left_over(
-    reading: Reading, predicted: F64, noise: Noise, carried: Callable[[Reading], F64]
+    reading: Reading, predicted: F64, noise: F64, carried: Callable[[Reading], F64]
 ) -> Left | None:
     """Return what a prediction leaves; None where the reading makes no sense of it.
 
     Args:
         reading: Of the device's output.
         predicted: The same output as our own pipeline gives it.
-        noise: Of this output.
+        noise: Power of this output's noise.
         carried: Returns the noise behind a reading's `forward`.
     """
     if not np.isfinite(reading.values).all():
@@ -58,7 +58,7 @@ def left_over(
         return _affine(reading, predicted, noise)
     if reading.fit == "boxes":
         return _boxes(reading, predicted, noise)
-    expected, power = predicted, noise.power
+    expected, power = predicted, noise
     if reading.forward is not None:
         expected = reading.forward(predicted)
         power = carried(reading)
@@ -74,48 +74,48 @@ def mean_square(gap: F64, power: F64) -> float:
     return float(np.minimum(np.square(gap) / power, MOST).mean())
 
 
-def carried_noise(function: Forward, noise: Noise, pairs: Sequence[tuple[F64, F64]]) -> F64:
+def carried_noise(function: Forward, noise: F64, pairs: Sequence[tuple[F64, F64]]) -> F64:
     """Return the noise after a function: that of values as far from the exact ones as the noise.
 
     Args:
         function: Of an output.
-        noise: Before it.
+        noise: Its power before it.
         pairs: What the float and the integer network give for what was meant, a pair a frame.
     """
     moved, level = [], []
     for exact, coded in pairs:
         gap = coded - exact
         if not gap.any():  # no integer network: noise of the size that is assumed
-            gap = np.random.default_rng(0).normal(size=exact.shape) * np.sqrt(noise.power)
-        scale = np.sqrt(noise.power.mean() / max(float(np.square(gap).mean()), 1e-30))
+            gap = np.random.default_rng(0).normal(size=exact.shape) * np.sqrt(noise)
+        scale = np.sqrt(noise.mean() / max(float(np.square(gap).mean()), 1e-30))
         expected = function(exact)
         moved.append(float(np.square(function(exact + gap * scale) - expected).mean()))
         level.append(float(np.square(expected).mean()))
     return np.array(max(float(np.mean(moved)), FLOOR * float(np.mean(level)), 1e-30))
 
 
-def _affine(reading: Reading, predicted: F64, noise: Noise) -> Left | None:
+def _affine(reading: Reading, predicted: F64, noise: F64) -> Left | None:
     p, d = predicted.reshape(-1), reading.values.reshape(-1)
     if p.size < 8:
         return None
     centred = p - p.mean()
-    spread = float(centred @ centred)
+    spread = float(np.square(centred).sum())
     if spread <= 0:
         return None
-    factor = float(centred @ (d - d.mean())) / spread
+    factor = float((centred * (d - d.mean())).sum()) / spread
     offset = float(d.mean() - factor * p.mean())
     near = abs(factor - 1) < UNIT and abs(offset) < UNIT * float(np.sqrt(spread / p.size))
     if factor <= 0 or near:
         return None
     rest = d - factor * p - offset
-    if float(rest @ rest) > UNLIKE * float(np.square(d - d.mean()).sum()):
+    if float(np.square(rest).sum()) > UNLIKE * float(np.square(d - d.mean()).sum()):
         return None  # no line: a fit would explain anything
     values = (reading.values - offset) / factor
-    left = mean_square(values - predicted, noise.power)
+    left = mean_square(values - predicted, noise)
     return Left(reading, left, values, factor, offset)
 
 
-def _boxes(reading: Reading, predicted: F64, noise: Noise) -> Left | None:
+def _boxes(reading: Reading, predicted: F64, noise: F64) -> Left | None:
     """Fit one factor for x and width, one for y and height, through 0."""
     axis = box_axis(predicted.shape)
     if axis is None:
@@ -132,5 +132,5 @@ def _boxes(reading: Reading, predicted: F64, noise: Noise) -> Left | None:
     if all(abs(factor - 1) < UNIT for factor in factors):
         return None
     values = np.moveaxis(d, 0, axis)
-    left = mean_square(values - predicted, noise.power)
+    left = mean_square(values - predicted, noise)
     return Left(reading, left, values, factors[0], 0.0)
