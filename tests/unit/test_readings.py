@@ -233,7 +233,9 @@ def test_codes_went_through_no_activation() -> None:
     assert not {cause for cause in causes if "activation" in cause}
 
 
-@pytest.mark.parametrize(("shape", "axis"), [((1, 10), 1), ((1, 21, 8, 8), 1), ((1, 84, 100), 2)])
+@pytest.mark.parametrize(
+    ("shape", "axis"), [((1, 10), 1), ((1, 21, 8, 8), 1), ((1, 84, 100), 1), ((1, 100, 84), 2)]
+)
 def test_classes_lie_where_networks_have_them(shape, axis) -> None:
     assert class_axis(shape) == axis
 
@@ -246,7 +248,8 @@ def test_scores_that_miss_below_a_level_show_it(level) -> None:
     scores = (np.linspace(0.001, 0.99, 400) ** 2).reshape(1, 400)  # most are low, as in life
     gave = np.where(scores < level, 0.0, scores)
     assert threshold_of(gave, scores) == level
-    found = [r for r in read(gave, scores) if r.mistake is not None and r.forward is not None]
+    rows = readings("y", scores.shape, {"y": gave}, "y", scores, {}, level)
+    found = [r for r in rows if r.mistake is not None and r.forward is not None]
     cut = next(r for r in found if r.mistake.cause == "output.threshold")
     assert np.array_equal(cut.forward(scores), gave)
 
@@ -257,6 +260,23 @@ def test_scores_that_are_all_there_show_no_threshold() -> None:
     # As many zeros, but the reference has them too: a ReLU, no threshold.
     flat = np.where(scores < 0.5, 0.0, scores)
     assert threshold_of(flat, flat) is None
+
+
+# --- a part of a large output ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "gave", [SCORES, SCORES.transpose(0, 2, 3, 1), np.pad(SCORES, [(0, 1)] * 4)]
+)
+def test_a_part_is_read_as_the_whole_is(gave) -> None:
+    part = (slice(None), slice(0, 2), slice(1, 4), slice(None))
+    device = {"y": gave, "z": SCORES + 1}
+    whole = readings("y", SCORES.shape, device, "y", SCORES, {})
+    parts = readings("y", SCORES.shape, device, "y", SCORES[part], {}, None, part)
+    assert [row.mistake for row in parts] == [row.mistake for row in whole]
+    for one, other in zip(parts, whole, strict=True):
+        if one.forward is None and one.also is None:
+            assert np.array_equal(one.values, other.values[part])
 
 
 # --- boxes ----------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bittrue.diagnosis.noise import FLOOR, GUESS, INNER, Noise, all_noise, channel_axis, noise_of
+from bittrue.diagnosis.noise import FLOOR, GUESS, INNER, all_noise, channel_axis, noise_of
 from bittrue.diagnosis.readings import Reading, sigmoid
 from bittrue.diagnosis.residual import MOST, Left, carried_noise, left_over, mean_square
 
@@ -26,7 +26,7 @@ def left(
 ) -> Left | None:
     reading = Reading("y", None, np.asarray(values, np.float64), **more)  # type: ignore[arg-type]
     carried = (lambda r: np.array(power)) if reading.forward or reading.also else unused
-    return left_over(reading, predicted, Noise(np.array(power), True), carried)
+    return left_over(reading, predicted, np.array(power), carried)
 
 
 # --- noise ----------------------------------------------------------------------------------------
@@ -141,8 +141,9 @@ def test_a_scale_and_an_offset_are_found_exactly(factor, offset) -> None:
         (-2 * EXACT.reshape(-1), EXACT.reshape(-1)),  # upside down is no scale
         (np.arange(7.0), np.arange(7.0) * 3),  # seven numbers say nothing
         (np.arange(50.0), np.ones(50)),  # nothing to fit to
+        (RNG.normal(0, 1, 50), np.arange(50.0)),  # no line
     ],
-    ids=["negative", "few", "constant"],
+    ids=["negative", "few", "constant", "noise"],
 )
 def test_a_fit_that_means_nothing_is_refused(gave, predicted) -> None:
     assert left(gave, predicted, fit="affine") is None
@@ -172,18 +173,18 @@ def test_scores_behind_boxes_keep_their_unit() -> None:
 
 def test_noise_behind_a_linear_function_grows_with_its_square() -> None:
     coded = EXACT + RNG.normal(0, 0.1, EXACT.shape)
-    noise = Noise(np.array(0.01), True)
+    noise = np.array(0.01)
     through = carried_noise(lambda x: 3 * x, noise, [(EXACT, coded)])
     assert float(through) == pytest.approx(max(9 * 0.01, FLOOR * 9 * np.mean(EXACT**2)), rel=1e-6)
 
 
 def test_noise_behind_a_flat_function_is_the_floor_of_what_comes_out() -> None:
-    noise = Noise(np.array(0.01), True)
+    noise = np.array(0.01)
     through = carried_noise(lambda x: np.full_like(x, 5.0), noise, [(EXACT, EXACT + 0.1)])
     assert float(through) == pytest.approx(FLOOR * 25)
 
 
 def test_without_an_integer_network_the_noise_that_is_assumed_goes_through() -> None:
-    noise = Noise(np.array(1.0), False)
+    noise = np.array(1.0)
     through = carried_noise(lambda x: 3 * x, noise, [(EXACT, EXACT)])
     assert float(through) == pytest.approx(9.0, rel=1e-6)
