@@ -228,6 +228,27 @@ def test_an_activation_that_the_device_adds_is_made_on_the_prediction(name, once
         assert any(np.allclose(row.forward(right), gave, rtol=0, atol=1e-12) for row in found)
 
 
+@pytest.mark.parametrize(
+    ("gave", "possible"),
+    [
+        (SHARES, {"sigmoid"}),  # forty shares of a half each do not add up to 1
+        (PARTS, {"sigmoid", "softmax"}),
+        (LOGITS, set()),
+        (SHARES + 3, set()),
+    ],
+    ids=["sigmoid", "softmax", "neither", "beyond 1"],
+)
+@pytest.mark.parametrize("right", [LOGITS, PARTS], ids=["before", "after"])
+def test_only_what_looks_like_shares_went_through_an_activation(gave, possible, right) -> None:
+    told = [
+        row.mistake.what
+        for row in read(gave, right)
+        if row.mistake is not None and row.forward is not None
+    ]
+    made = {name for name in ("sigmoid", "softmax") if any(name in what for what in told)}
+    assert made == possible
+
+
 def test_codes_went_through_no_activation() -> None:
     causes = {row.mistake.cause for row in read(CODES, SHARES) if row.mistake is not None}
     assert not {cause for cause in causes if "activation" in cause}

@@ -310,12 +310,18 @@ def _is_share(x: F64) -> bool:
     return bool(x.size) and float(x.min()) >= -0.02 and float(x.max()) <= 1.02
 
 
+def _adds_up(x: F64, axis: int) -> bool:
+    """Whether shares add up to 1, as far as 8 bits let them: each may be off by half a code."""
+    return _is_share(x) and 0.5 < float(np.median(x.sum(axis=axis))) < 1.5
+
+
 def _activated(output: str, values: F64, reference: F64) -> Iterator[Reading]:
     """A sigmoid or softmax on one side only, or twice; codes went through neither."""
     if is_codes(values):
         return
     where, axis = f"output {output!r}", class_axis(values.shape)
     ours = _is_share(reference)
+    after = {"sigmoid": _is_share(values), "softmax": _adds_up(values, axis)}
     for name, function, inverse in (
         ("sigmoid", sigmoid, logit),
         ("softmax", lambda x: softmax(x, axis), lambda x: _logs(x, axis)),
@@ -327,7 +333,8 @@ def _activated(output: str, values: F64, reference: F64) -> Iterator[Reading]:
                 where,
                 (f"reference = {name}(reference)",),
             )
-            yield Reading(output, inside, values, forward=function)
+            if after[name]:
+                yield Reading(output, inside, values, forward=function)
             continue
         twice = Mistake(
             "output.activation_twice",
@@ -335,7 +342,8 @@ def _activated(output: str, values: F64, reference: F64) -> Iterator[Reading]:
             where,
             (f"leave out the {name} after the network: it is inside",),
         )
-        yield Reading(output, twice, values, forward=function)
+        if after[name]:
+            yield Reading(output, twice, values, forward=function)
         left_out = Mistake(
             "output.activation_missing",
             f"the device gives what comes before the {name}",
