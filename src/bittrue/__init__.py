@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from bittrue.chain import build, compile, import_model, optimize, quantize
     from bittrue.contract.buffers import check_buffers as check
     from bittrue.contract.preprocess import Preprocess, load_preprocess
+    from bittrue.diagnosis.diagnose import diagnose
+    from bittrue.diagnosis.given import Given
     from bittrue.errors import (
         DataError,
         DeviceError,
@@ -55,6 +57,8 @@ _PUBLIC: dict[str, tuple[str, str]] = {
     "check": ("bittrue.contract.buffers", "check_buffers"),
     "compare": ("bittrue.parity.compare", "compare"),
     "make_side": ("bittrue.parity.compare", "make_side"),
+    "diagnose": ("bittrue.diagnosis.diagnose", "diagnose"),
+    "Given": ("bittrue.diagnosis.given", "Given"),
     **{
         name: ("bittrue.errors", name)
         for name in (
@@ -75,6 +79,7 @@ __all__ = [
     "DeviceError",
     "Error",
     "FormatError",
+    "Given",
     "InternalError",
     "ModelError",
     "Network",
@@ -86,6 +91,7 @@ __all__ = [
     "check",
     "compare",
     "compile",
+    "diagnose",
     "import_model",
     "load_preprocess",
     "make_side",
