@@ -241,6 +241,7 @@ def summary(rows: Sequence[Scored]) -> list[tuple[str, str]]:
     seconds = np.array([row.seconds for row in rows] or [0.0])
     errors = [row for row in rows if row.code >= FIRST_ERROR]
     return [
+        ("cases measured", str(len(rows))),
         ("planted, first or tied for first", share(planted)),
         ("... single mistakes", share(of_group(rows, "single"))),
         ("... pairs, both named", share(of_group(rows, "pair"))),
