@@ -83,8 +83,7 @@ MODELS = ("seeing.onnx", "seeing.bta", "seeing.bte")
 # --- healthy --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize(("model", "count"), [(row, 1) for row in MODELS] + [("seeing.bta", 3)])
 def test_a_healthy_device_is_healthy(home, tmp_path, model, count) -> None:
     found = diagnose(given(home, tmp_path, lambda p: device(host(p)), model=model, count=count))
     assert found.healthy
@@ -130,8 +129,9 @@ PLANTED: dict[str, tuple[Gives, set[str]]] = {
 }
 
 
-#: An executable takes pixels alone: values beyond them cannot enter it, as in a device.
-NAMED = [(n, m) for n in PLANTED for m in MODELS if (n, m) != ("raw", "seeing.bte")]
+#: Not raw pixels and an executable: it takes pixels alone, values beyond them cannot enter it.
+NAMED = [(name, "seeing.bta") for name in PLANTED]
+NAMED += [(name, model) for name in ("bgr", "bgr and codes") for model in MODELS[::2]]
 
 
 @pytest.mark.parametrize(("name", "model"), NAMED)

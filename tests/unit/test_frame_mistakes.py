@@ -138,10 +138,14 @@ def photographed(
 
 
 #: The same filters and pads around another frame add nothing but time.
+SEEN = {
+    "letterbox": {"input.letterbox", "input.crop"},
+    "crop": {"input.crop", "input.interpolation"},
+}
 FOUND = [
     (name, row)
     for name, row in CASES
-    if name in ("letterbox", "crop") or (name == "stretch" and row.cause != "input.interpolation")
+    if row.cause in SEEN.get(name, {"input.crop"}) or row.what.startswith("stretched")
 ]
 
 
