@@ -31,17 +31,19 @@ def main(arguments: Sequence[str]) -> int:
         folders = [row for row in folders if options.match in str(row)]
         run(folders[:: EVERY if options.quick else options.every], options.jobs, results)
     if options.step in {"score", "all"}:
-        _score(options, results)
+        _score(options, results, networks)
     return 0
 
 
-def _score(options: argparse.Namespace, results: Path) -> None:
+def _score(options: argparse.Namespace, results: Path, networks: Sequence[Network]) -> None:
     folder = options.folder / options.split
     rows = [scored(row, folder) for row in read(results)]
     write_json(rows, results.with_name(f"{results.stem}_scored.json"))
     print(text(rows))
     if options.page:
-        PAGE.write_text(markdown(rows))
+        every = [f"{row.parent.parent.name}/{row.name}" for row in cases(networks, options.folder)]
+        done = {row.folder for row in rows}
+        PAGE.write_text(markdown(rows, [name for name in every if name not in done]))
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:

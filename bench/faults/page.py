@@ -39,9 +39,14 @@ def text(rows: Sequence[Scored]) -> str:
     return "\n".join(lines)
 
 
-def markdown(rows: Sequence[Scored]) -> str:
-    """Return docs/faults.md."""
-    parts = [HEAD.format(ties=TIES), _table(("", "result"), summary(rows))]
+def markdown(rows: Sequence[Scored], left_out: Sequence[str]) -> str:
+    """Return docs/faults.md.
+
+    Args:
+        rows: What was measured.
+        left_out: Cases of the split that were not run, as network/case.
+    """
+    parts = [HEAD.format(ties=TIES), _left_out(left_out), _table(("", "result"), summary(rows))]
     parts.append("## By cause\n")
     causes = [(f"`{row.cause}`", _recall(row), _precision(row)) for row in by_cause(rows)]
     parts.append(_table(("cause", "recall", "precision"), causes))
@@ -54,6 +59,16 @@ def markdown(rows: Sequence[Scored]) -> str:
     parts.append("## Misses\n")
     parts.append(_table(("case", "planted", "named", "effect"), _missed(rows)))
     return "\n".join(parts)
+
+
+def _left_out(cases: Sequence[str]) -> str:
+    """Return which cases were not run: a figure of a part is not one of the whole."""
+    counts: dict[str, int] = {}
+    for case in cases:
+        network = case.split("/")[0]
+        counts[network] = counts.get(network, 0) + 1
+    each = ", ".join(f"{count} of {name}" for name, count in counts.items())
+    return f"**A part only:** {len(cases)} cases were not run ({each}).\n" if cases else ""
 
 
 def _recall(row: OfCause) -> str:
