@@ -28,7 +28,7 @@ from bittrue.diagnosis.hypotheses import Hypothesis, hypotheses
 from bittrue.diagnosis.inner import inner_names
 from bittrue.diagnosis.instruments import Instruments, instruments
 from bittrue.diagnosis.leftover import ORDINARY, TIE, Leftover, left_unexplained
-from bittrue.diagnosis.pictures import unrepresentative
+from bittrue.diagnosis.pictures import is_flat, unrepresentative
 from bittrue.diagnosis.repeats import nondeterministic, stale
 from bittrue.diagnosis.scene import Scene
 from bittrue.diagnosis.search import Searched, pair_names, search
@@ -322,7 +322,10 @@ class _Answer:
             if frame.pixels is not None and (reason := unrepresentative(frame.pixels))
         ]
         named = {cause for row in found.best for cause in row.causes}
-        proved = any(row.proved for row in found.best) and not found.healthy
+        flat = all(
+            frame.pixels is not None and is_flat(frame.pixels) for frame in self.scene.frames
+        )
+        proved = any(row.proved for row in found.best) and not found.healthy and not flat
         if len(reasons) < len(self.scene.frames) or not reasons or (proved and named):
             return found
         mistake = Mistake(

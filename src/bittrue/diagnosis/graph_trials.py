@@ -26,13 +26,13 @@ F64 = NDArray[np.float64]
 Inputs = Mapping[str, np.ndarray]
 #: What one layer's weights are rounded to, in parts of their greatest value: 8 bits, and coarser by
 #: one outlying channel that shares the scale.
-WEIGHT_STEPS = tuple(2.0**bits / 127 for bits in (0, 2, 3, 4, 5))
+WEIGHT_STEPS = tuple(2.0**bits / 127 for bits in (4, 2, 0, 3, 5))
 #: What is left of an inner tensor that is right, and of one that is wrong, in units of noise.
 RIGHT, WRONG = 3.0, 9.0
 #: Parts of a layer's range that may be kept.
-CUTS = (0.5, 0.25)
+CUTS = (0.3, 0.6)
 #: Parts of a layer's range that one step may be.
-COARSE = (1 / 32, 1 / 12)
+COARSE = (1 / 12, 1 / 32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +152,16 @@ def search_graph(
     rows = [*_recalibrated(trials, samples), *_layers(trials)]
     rows.sort(key=lambda row: len(row.starts) > 1)  # the whole network first, then what has figures
     first: list[tuple[float, float, _Candidate]] = []
-    for index, row in enumerate(rows):
-        seen(row.where or row.cause, index, len(rows))
-        for start in row.starts:
-            if index and time.monotonic() > deadline:
-                break
-            first.append((trials.residual(0, row.make(start)), start, row))
+    # Every layer once before any is looked at twice.
+    turns = [
+        (turn, row) for turn in range(most_starts(rows)) for row in rows if turn < len(row.starts)
+    ]
+    for index, (turn, row) in enumerate(turns):
+        seen(row.where or row.cause, index, len(turns))
+        if index and time.monotonic() > deadline:
+            break
+        start = row.starts[turn]
+        first.append((trials.residual(0, row.make(start)), start, row))
     first.sort(key=lambda item: item[0])
     best: dict[tuple[str, str], tuple[float, float, _Candidate]] = {}
     for item in first:
@@ -165,6 +169,11 @@ def search_graph(
     refined = [_refined(trials, item, deadline) for item in list(best.values())[:6]]
     found = [trials.tried(_told(row, figure), row.make(figure)) for _, figure, row in refined]
     return sorted(found, key=lambda row: row.residual)
+
+
+def most_starts(rows: Sequence[_Candidate]) -> int:
+    """Return the greatest number of figures that a candidate is first tried with."""
+    return max((len(row.starts) for row in rows), default=0)
 
 
 def _told(row: _Candidate, figure: float) -> Mistake:

@@ -300,7 +300,7 @@ def _samples(scene: Scene) -> dict[str, list[Inputs]]:
     if recipe is None or not pixels:
         return {}
     scaling = scaling_of(recipe)
-    wide = [row.astype(np.float64) for row in pixels]
+    wide = [row.astype(np.float64) for row in pixels[:1]]
     rows: dict[str, list[np.ndarray]] = {
         "raw pixels 0..255, not normalised": list(wide),
         "pixels / 255": [row / 255 for row in wide],

@@ -11,6 +11,11 @@ FLAT = 2.0
 NOISE = 0.15
 
 
+def is_flat(pixels: NDArray[np.uint8]) -> bool:
+    """Return whether a picture shows nothing at all: then no experiment can tell mistakes apart."""
+    return float(pixels[0].astype(np.float64).mean(axis=-1).std()) < FLAT
+
+
 def unrepresentative(pixels: NDArray[np.uint8]) -> str:
     """Return why a picture says nothing about real ones; empty for a picture that may.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,9 @@ from bittrue.engines.float_ import open_session
 from bittrue.errors import DataError
 from bittrue.graph.model import Graph
 from bittrue.importers.onnx_altered import Altered, altered, knobs
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 F32 = NDArray[np.float32]
 
@@ -43,8 +47,10 @@ class AlteredRunner:
 
     def __init__(self, graph: Graph, *, threads: int = 0) -> None:
         self.graph = graph
-        self.made: Altered = altered(graph)
+        self.made: Altered = altered(graph, rounding=False)
+        self._threads = threads
         self._session = open_session(self.made.model, threads)
+        self._rounding: InferenceSession | None = None
 
     def run(
         self,
@@ -65,14 +71,22 @@ class AlteredRunner:
         made = alteration or Alteration()
         feeds = {name: _turned(name, array, made) for name, array in inputs.items()}
         feeds |= self._feeds(made)
+        rounds = any(name in self.made.raw for name in made.steps)
         wanted = {name: name for name in self.graph.outputs}
         wanted |= {name: self.made.raw[name] for name in taps}
         names = list(dict.fromkeys(wanted.values()))
         try:
-            arrays = dict(zip(names, self._session.run(names, feeds), strict=True))
+            session = self._with_rounding() if rounds else self._session
+            arrays = dict(zip(names, session.run(names, feeds), strict=True))
         except Exception as why:  # its exceptions share no base class but Exception
             raise DataError(f"ONNX Runtime cannot run the altered network: {why}") from why
         return {name: np.asarray(arrays[made]) for name, made in wanted.items()}
+
+    def _with_rounding(self) -> InferenceSession:
+        """Return the session that can round, opened when it is first needed."""
+        if self._rounding is None:
+            self._rounding = open_session(altered(self.graph).model, self._threads)
+        return self._rounding
 
     def _feeds(self, alteration: Alteration) -> dict[str, np.ndarray]:
         feeds: dict[str, np.ndarray] = {}

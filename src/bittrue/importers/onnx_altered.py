@@ -55,11 +55,12 @@ def knobs(name: str) -> tuple[str, str, str]:
     return f"{name}/knob.low", f"{name}/knob.high", f"{name}/knob.step"
 
 
-def altered(graph: Graph) -> Altered:
+def altered(graph: Graph, *, rounding: bool = True) -> Altered:
     """Return a float graph with knobs.
 
     Args:
         graph: After the float passes, so that batch norms are folded and activations fused.
+        rounding: Whether stored values can be rounded: without, a run takes half the time.
 
     Raises:
         ModelError: if the model is longer than protobuf allows.
@@ -74,10 +75,11 @@ def altered(graph: Graph) -> Altered:
         node.output.extend(made)
         nodes.append(node)
         for name in (name for name in stored if raw[name] in made):
-            nodes += _turned(raw[name], name)
+            nodes += _turned(raw[name], name) if rounding else [_cut(raw[name], name, name)]
     _replace(proto.graph.node, nodes)
     for name in stored:
-        for knob, default in zip(knobs(name), (-WIDE, WIDE, np.float32(0)), strict=True):
+        defaults = (-WIDE, WIDE, np.float32(0))[: 3 if rounding else 2]
+        for knob, default in zip(knobs(name), defaults, strict=False):
             proto.graph.initializer.append(numpy_helper.from_array(np.asarray(default), knob))
     proto.graph.output.extend(
         helper.make_tensor_value_info(raw[name], TensorProto.FLOAT, graph.values[name].shape)
@@ -105,10 +107,9 @@ def _stored(graph: Graph) -> list[str]:
 
 def _turned(raw: str, name: str) -> list[onnx.NodeProto]:
     """Return the nodes that make a stored value of what was computed."""
-    low, high, step = knobs(name)
+    step = knobs(name)[2]
     inner = {part: f"{name}/{part}" for part in ("cut", "scaled", "whole", "rounded", "on")}
     made = (
-        ("Clip", (raw, low, high), inner["cut"]),
         ("Div", (inner["cut"], step), inner["scaled"]),
         ("Round", (inner["scaled"],), inner["whole"]),
         ("Mul", (inner["whole"], step), inner["rounded"]),
@@ -116,11 +117,20 @@ def _turned(raw: str, name: str) -> list[onnx.NodeProto]:
         ("Where", (inner["on"], inner["rounded"], inner["cut"]), name),
     )
     nodes = [
-        helper.make_node(op, list(reads), [gives], name=f"{name}/knob.{op}")
-        for op, reads, gives in made
+        _cut(raw, name, inner["cut"]),
+        *(
+            helper.make_node(op, list(reads), [gives], name=f"{name}/knob.{op}")
+            for op, reads, gives in made
+        ),
     ]
     nodes[4].attribute.append(helper.make_attribute("to", int(TensorProto.BOOL)))
     return nodes
+
+
+def _cut(raw: str, name: str, result: str) -> onnx.NodeProto:
+    """Return the node that cuts a value off."""
+    low, high, _ = knobs(name)
+    return helper.make_node("Clip", [raw, low, high], [result], name=f"{name}/knob.Clip")
 
 
 def _clips(proto: onnx.ModelProto) -> dict[str, tuple[str, str]]:
