@@ -19,6 +19,8 @@ from bittrue.diagnosis.decide import (
     trials,
 )
 from bittrue.diagnosis.experiment import Tried
+from bittrue.diagnosis.hypotheses import Hypothesis, hypotheses
+from bittrue.diagnosis.scene import Scene
 from bittrue.diagnosis.search import Searched
 from tests.unit.scenes import (
     codes,
@@ -103,6 +105,37 @@ def test_one_frame_of_two_is_not_enough() -> None:
     values = [host(PICTURES[0][..., ::-1]), host(PICTURES[1])]
     frames = [frame(i, p, device(v)) for i, (p, v) in enumerate(zip(PICTURES, values, strict=True))]
     assert searched(scene(frames))[1] == []
+
+
+def test_a_mistake_must_explain_it_in_the_frame_that_shows_it_least_too() -> None:
+    """The second picture is almost grey, and right: red for blue changes little of it."""
+    grey = np.rint(130 + 0.06 * (PICTURES[1].astype(float) - 130)).astype(np.uint8)
+    frames = [
+        frame(0, PICTURES[0], device(host(PICTURES[0][..., ::-1]))),
+        frame(1, grey, run_float(host(grey))),
+    ]
+    assert searched(scene(frames))[1] == []
+
+
+@pytest.mark.parametrize("count", [1, 6])
+def test_what_lies_half_way_to_a_mistake_is_not_that_mistake(count) -> None:
+    """0.55 of the way, the mistake leaves (0.55 / 0.45)^2 = 1.5 times less than none."""
+    frames = []
+    for index in range(count):
+        pixels = picture(index)
+        right = run_float(host(pixels))
+        wrong = run_float(host(pixels, (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)))
+        gave = {name: row + 0.55 * (wrong[name] - row) for name, row in right.items()}
+        frames.append(frame(index, pixels, gave))
+    there = scene(frames)
+    found, best = searched(there, rows=_only(there, "normalised by CIFAR's"))
+    least = min(row.residual for row in found.tried if row.causes == {"input.wrong_mean_std"})
+    assert 1.2 < found.baseline.residual / least < 1.65
+    assert best == []
+
+
+def _only(there: Scene, words: str) -> list[Hypothesis]:
+    return [row for row in hypotheses(there) if row.mistake.what.startswith(words)]
 
 
 def test_a_network_of_nobody_is_explained_by_nothing() -> None:

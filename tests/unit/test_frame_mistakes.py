@@ -105,6 +105,19 @@ def test_every_geometric_cause_is_tried_for_every_way_of_framing(name) -> None:
     assert {row.cause for row in frame_mistakes(RECIPES[name])} == GEOMETRY
 
 
+@pytest.mark.parametrize(("name", "other"), [("letterbox", "top-left"), ("top-left", "centre")])
+def test_every_usual_pad_is_tried_in_both_corners(name, other) -> None:
+    greys = {(0, 0, 0), (114, 114, 114), (127, 127, 127), (128, 128, 128), (255, 255, 255)}
+    recipe = RECIPES[name]
+    boxed = [row for row in frame_mistakes(recipe) if row.preprocess.resize == "letterbox"]
+    plain = [row for row in boxed if row.preprocess.interpolation == recipe.interpolation]
+    tried = {(row.preprocess.corner, row.preprocess.pad_colour) for row in plain}
+    own = (recipe.corner, recipe.pad_colour)
+    assert tried == {(corner, grey) for corner in (recipe.corner, other) for grey in greys} - {own}
+    filters = {row.preprocess.interpolation for row in boxed}
+    assert filters == {*FILTERS, "nearest-noaa", "bilinear-noaa"}
+
+
 def test_a_picture_of_just_the_right_size_is_framed_in_one_way_only() -> None:
     assert list(frame_mistakes(RECIPE)) == []
 

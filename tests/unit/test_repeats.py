@@ -100,10 +100,11 @@ def test_outputs_may_be_two_frames_late() -> None:
     [
         RIGHT,
         [*RIGHT[:3], RIGHT[2]],  # only one is late
+        [RIGHT[3], *RIGHT[:2], RIGHT[3]],  # the last one is not
         [RNG.normal(0, 3, (1, 20)) for _ in range(4)],  # nobody's
         [RIGHT[1], RIGHT[2], RIGHT[3], RIGHT[0]],  # early
     ],
-    ids=["healthy", "once", "strange", "early"],
+    ids=["healthy", "once", "not the last", "strange", "early"],
 )
 def test_what_is_not_late_in_every_frame_is_not_stale(outputs) -> None:
     assert late(outputs) == ""
