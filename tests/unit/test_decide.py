@@ -11,6 +11,8 @@ pytest.importorskip("onnxruntime", reason="the device of these tests runs in onn
 
 from bittrue import Session
 from bittrue.diagnosis.decide import (
+    CRITERION,
+    accepted,
     complexity,
     confidence,
     explanations,
@@ -21,10 +23,11 @@ from bittrue.diagnosis.decide import (
 from bittrue.diagnosis.experiment import Tried
 from bittrue.diagnosis.hypotheses import Hypothesis, hypotheses
 from bittrue.diagnosis.scene import Scene
-from bittrue.diagnosis.search import Searched
+from bittrue.diagnosis.search import Searched, search
 from tests.unit.scenes import (
     codes,
     device,
+    experiment,
     frame,
     grids,
     host,
@@ -176,10 +179,15 @@ def test_mistakes_that_make_the_same_bytes_are_tied_and_none_wins() -> None:
     assert rows[0].confidence <= 0.5
 
 
-def test_no_more_than_three_are_said_to_be_tied() -> None:
-    _, best = made(lambda p: host(p / 257))
-    assert 2 <= len(best) <= 3
-    assert len({row.causes for row in best}) == len(best)
+@pytest.mark.parametrize("most", [1, 2])
+def test_no_more_are_said_to_be_tied_than_the_criterion_allows(most) -> None:
+    rows = [frame(i, p, device(host(p / 257))) for i, p in enumerate(PICTURES)]
+    ours = experiment(scene(rows))
+    found = search(ours, hypotheses(scene(rows)), budget=60.0, fit=False)
+    every = accepted(found, ours)
+    assert 2 <= len(every) <= CRITERION.most == 3
+    assert len({row.causes for row in every}) == len(every)
+    assert accepted(found, ours, replace(CRITERION, most=most)) == every[:most]
 
 
 # --- how sure -------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from bittrue.diagnosis.readings import (
     softmax,
     threshold_of,
 )
+from bittrue.diagnosis.thin import KEPT, MOST, thin
 
 RNG = np.random.default_rng(5)
 SCORES = RNG.normal(0, 2, (1, 3, 4, 5))
@@ -107,6 +108,12 @@ def test_padding_after_a_flat_output_is_cut_off_exactly_by_its_own_mend(right) -
     scope = {"d": gave}
     exec(found[0].mistake.mend[0], scope)
     assert np.array_equal(scope["d"], right)
+
+
+def test_an_output_that_the_device_does_not_name_is_read_from_others_alone() -> None:
+    rows = readings("y", (1, 4), {"z": np.arange(4.0), "w": np.zeros(9)}, "", np.ones((1, 4)), {})
+    assert [row.mistake.cause for row in rows if row.mistake is not None] == ["output.order"]
+    assert len(rows) == 1
 
 
 def test_an_output_that_is_too_short_has_no_reading() -> None:
@@ -284,6 +291,23 @@ def test_scores_that_are_all_there_show_no_threshold() -> None:
 
 
 # --- a part of a large output ---------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=4))
+def test_a_part_is_the_whole_of_what_is_small_and_spread_over_what_is_large(shape) -> None:
+    part = thin(shape)
+    taken = [len(range(length)[one]) for length, one in zip(shape, part, strict=True)]
+    for length, have in zip(shape, taken, strict=True):
+        assert have >= min(length, KEPT)  # channels, classes and coordinates are never left out
+    if np.prod(shape) <= MOST:
+        assert taken == list(shape)
+    assert all(one.start is None and one.stop is None for one in part)
+
+
+def test_a_large_output_is_looked_at_in_part() -> None:
+    part = thin((1, 84, 8400))
+    assert part[1] == slice(None, None, 1)
+    assert 84 * len(range(8400)[part[2]]) <= MOST
 
 
 @pytest.mark.parametrize(

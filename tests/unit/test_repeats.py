@@ -114,6 +114,13 @@ def test_the_first_frame_may_hold_anything() -> None:
     assert late([np.zeros((1, 20)), *RIGHT[:3]]) != ""
 
 
+def test_frames_that_are_alike_show_no_lateness() -> None:
+    """Each frame is 0.1 from the one before, as much as the noise: late or not, nobody can tell."""
+    alike = [RIGHT[0] + 0.1 * index for index in range(4)]
+    rows = frames([alike[0], *alike[:3]])
+    assert stale(rows, [{"y": row} for row in alike], NOISE, NAMES) is None
+
+
 def test_one_frame_alone_is_never_stale() -> None:
     assert stale(frames(RIGHT)[:1], [{"y": RIGHT[0]}], NOISE, NAMES) is None
 
