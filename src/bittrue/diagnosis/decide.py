@@ -44,7 +44,7 @@ class Criterion:
 
     gain: float = 1.7
     frame_gain: float = 1.0
-    few_frame_gain: float = 1.15
+    few_frame_gain: float = 1.05
     few: float = 300.0
     few_gain: float = 2.0
     quiet_gain: float = 4.0
@@ -145,7 +145,10 @@ def _explains(row: Tried, base: Tried, experiment: Experiment, criterion: Criter
         quiet = base.residual < criterion.quiet
         wanted = criterion.quiet_gain if quiet else criterion.few_gain
         single = criterion.few_frame_gain
-    if gains.whole < wanted or min(gains.frames) < single:
+    each = all(
+        mine * single <= none for mine, none in zip(row.residuals, base.residuals, strict=True)
+    )
+    if gains.whole < wanted or not each:
         return False
     near = row.residual <= criterion.far * min(row.unsure, criterion.loudest)
     near = near or not experiment.measured

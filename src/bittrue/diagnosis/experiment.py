@@ -162,7 +162,7 @@ class Experiment:
     def gains(self, row: Tried, base: Tried) -> Gains:
         """Return how much less a trial leaves than another, where the two differ.
 
-        With a and b what the two leave of an element, in units of noise, and u = (a - b)^2 as its
+        With a and b what the two leave of an element, in units of noise, and u = |a - b| as its
         weight: ``sum(u a^2) / sum(u b^2)``. A mistake that changes 4 channels of 85 is judged by
         these four; where a trial is wrong, it adds to the noise and its gain is below 1.
         """
@@ -191,7 +191,7 @@ class Experiment:
             scale = np.sqrt(self.power(name))
             a = (none.values - base.predicted[index][name]) / scale
             b = (mine.values - row.predicted[index][name]) / scale
-            u = np.minimum(np.square(a - b), MOST)
+            u = np.minimum(np.abs(a - b), MOST)
             sums += [
                 float((u * np.minimum(np.square(a), MOST)).sum()),
                 float((u * np.minimum(np.square(b), MOST)).sum()),
