@@ -39,7 +39,7 @@ from bittrue.parity.ladder import Ladder
 
 F64 = NDArray[np.float64]
 Seen = Callable[[str, int, int], None]
-BUDGET = 8.0
+BUDGET = 6.0
 #: No more than so many explanations are said to be tied.
 MOST = 3
 

@@ -150,7 +150,8 @@ def search_graph(
         seen: Called with a label, an index and a count, for progress.
     """
     rows = [*_recalibrated(trials, samples), *_layers(trials)]
-    rows.sort(key=lambda row: len(row.starts) > 1)  # the whole network first, then what has figures
+    # The whole network first, then what has figures; what takes rounding, twice as long, last.
+    rows.sort(key=lambda row: (len(row.starts) > 1, row.starts == COARSE))
     first: list[tuple[float, float, _Candidate]] = []
     # Every layer once before any is looked at twice.
     turns = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -38,6 +39,8 @@ ORDER = (
     "input.widened",
     "input.dtype",
 )
+#: So many variants of a cause are tried in one turn.
+TURN = 2
 #: What a conversion may bake into a network that takes pixels.
 _INSIDE = ("input.channel_order", "input.wrong_mean_std", "input.missing_normalization")
 #: Mistakes in the order of a buffer's memory, whatever lies in it.
@@ -68,10 +71,17 @@ class Hypothesis:
 def hypotheses(scene: Scene) -> tuple[Hypothesis, ...]:
     """Return the input mistakes that can be made in this scene, in the order in which to try them.
 
+    By turns: a few variants of each cause before the next few of any.
     Empty where the network takes no picture.
     """
-    rows = list(_all(scene))
-    return tuple(sorted(rows, key=lambda row: ORDER.index(row.mistake.cause)))
+    seen: Counter[str] = Counter()
+    ranked: list[tuple[int, int, int, Hypothesis]] = []
+    for row in _all(scene):
+        cause = row.mistake.cause
+        ranked.append((seen[cause] // TURN, ORDER.index(cause), len(ranked), row))
+        seen[cause] += 1
+    ranked.sort(key=lambda item: item[:3])
+    return tuple(row for *_, row in ranked)
 
 
 def _all(scene: Scene) -> Iterator[Hypothesis]:

@@ -25,6 +25,8 @@ F64 = NDArray[np.float64]
 Seen = Callable[[str, int, int], None]
 #: Error of the device over that of our own 8 bits, as amplitudes: up to this it is ordinary.
 ORDINARY = 3.0
+#: So many frames are taken for what a network was calibrated with.
+CALIBRATION = 3
 #: A device whose every value is so near to the float network's computes in floats.
 FLOAT = 1e-3
 #: Where the ordinary noise is not known, this much signal over what differs is ordinary: the bound
@@ -300,7 +302,7 @@ def _samples(scene: Scene) -> dict[str, list[Inputs]]:
     if recipe is None or not pixels:
         return {}
     scaling = scaling_of(recipe)
-    wide = [row.astype(np.float64) for row in pixels[:1]]
+    wide = [row.astype(np.float64) for row in pixels[:CALIBRATION]]
     rows: dict[str, list[np.ndarray]] = {
         "raw pixels 0..255, not normalised": list(wide),
         "pixels / 255": [row / 255 for row in wide],

@@ -89,6 +89,8 @@ def search(
     read = [experiment.readings(frame) for frame in frames]
     under_way = _Search(experiment, read, seen, {})
     baseline, *tried = experiment.trials(frames, None, None, read)
+    if baseline.residual == 0:  # our own bits: there is nothing to explain
+        return Searched(baseline, (), (), sum(row.runs for row in experiment.instruments))
     groups = _first_frame(under_way, hypotheses, started + FIRST * budget)
     least = min([baseline.residuals[0], *(score for score, _ in groups)])
     if fit and least > UNEXPLAINED:

@@ -23,5 +23,9 @@ def thin(shape: Sequence[int]) -> Slices:
     if size <= MOST or not long:
         return tuple(slice(None) for _ in shape)
     share = (size / MOST) ** (1 / len(long))
-    steps = {axis: min(math.ceil(share) | 1, max(1, shape[axis] // KEPT)) for axis in long}
+    steps = {axis: _odd(min(math.ceil(share) | 1, shape[axis] // KEPT)) for axis in long}
     return tuple(slice(None, None, steps.get(axis, 1)) for axis in range(len(shape)))
+
+
+def _odd(step: int) -> int:
+    return max(1, step - 1 + step % 2)
