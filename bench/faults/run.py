@@ -20,6 +20,8 @@ from bench.faults.networks import Network
 
 #: Of --quick: one case of so many. Odd, as neighbours differ in what is given.
 EVERY = 5
+#: Seconds for experiments: twice the default, as each worker has one core of two.
+BUDGET = 12
 #: How many cases go by between two writings of the results.
 OFTEN = 20
 
@@ -88,7 +90,8 @@ def diagnose(folder: Path) -> Result:
     started = time.monotonic()
     with _inside(folder), contextlib.redirect_stdout(said), contextlib.redirect_stderr(complained):
         try:
-            code = run_command(["diagnose", *truth["arguments"], "--json"])
+            words = ["diagnose", *truth["arguments"], "--budget", str(BUDGET), "--json"]
+            code = run_command(words)
         except Exception as why:  # Whatever escapes is what a user would see.
             code = 70
             complained.write(f"{type(why).__name__}: {why}")

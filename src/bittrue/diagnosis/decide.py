@@ -49,7 +49,7 @@ class Criterion:
     few_gain: float = 2.0
     quiet_gain: float = 4.0
     quiet: float = 2.5
-    far: float = 12.0
+    far: float = 20.0
     loudest: float = 10.0
     loud_gain: float = 6.0
     decisive: float = 1000.0

@@ -13,6 +13,7 @@ from bittrue.engines.float_ import open_session
 from bittrue.errors import DataError
 from bittrue.graph.model import Graph
 from bittrue.importers.onnx_altered import Altered, altered, knobs
+from bittrue.settings import get_count
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -42,10 +43,11 @@ class AlteredRunner:
 
     Args:
         graph: After the float passes.
-        threads: Of one operator; 0 means one a core.
+        threads: Of one operator; None takes BITTRUE_THREADS, 0 means one a core.
     """
 
-    def __init__(self, graph: Graph, *, threads: int = 0) -> None:
+    def __init__(self, graph: Graph, *, threads: int | None = None) -> None:
+        threads = get_count("BITTRUE_THREADS") if threads is None else threads
         self.graph = graph
         self.made: Altered = altered(graph, rounding=False)
         self._threads = threads
