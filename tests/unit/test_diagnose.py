@@ -17,6 +17,7 @@ from bittrue.diagnosis.diagnose import diagnose, verdict_of
 from bittrue.diagnosis.facts import Diagnosis
 from bittrue.diagnosis.given import Given
 from bittrue.errors import DataError, UsageError
+from bittrue.report.diagnosis import diagnosis_text
 from tests.unit import networks
 from tests.unit.scenes import (
     TOML,
@@ -380,6 +381,33 @@ def test_a_capture_that_was_cut_short_is_damaged(home, tmp_path) -> None:
     found = diagnose(what)
     assert causes(found) == [{"runtime.damaged_file"}]
     assert str(what.devices[1]) in found.verdict
+
+
+def without_logits(gives: Gives) -> Gives:
+    return lambda p: {"map": gives(p)["map"]}
+
+
+def test_an_output_that_the_device_did_not_give_is_no_healthy_one(home, tmp_path) -> None:
+    found = diagnose(given(home, tmp_path, without_logits(lambda p: device(host(p)))))
+    assert not found.healthy
+    assert causes(found) == [{"output.order"}]
+    assert "nothing for output 'logits'" in found.verdict
+    assert found.ladder is not None
+    assert "source to compiled" in diagnosis_text(found)
+
+
+def test_an_output_that_the_device_did_not_give_accuses_nothing_else(home, tmp_path) -> None:
+    found = diagnose(given(home, tmp_path, without_logits(PLANTED["bgr"][0])))
+    assert causes(found) == [{"input.channel_order"}]
+    assert [row.output for row in found.best[0].effects] == ["map"]
+    assert "the device gave no 'logits'" in {row.reason for row in found.not_tried}
+
+
+def test_codes_of_two_outputs_have_a_mend_each(home, tmp_path) -> None:
+    found = diagnose(given(home, tmp_path, PLANTED["codes"][0]))
+    first, other = found.best[0].mistakes[0].mend
+    assert first.startswith("d = ")
+    assert other.startswith("# output 'logits': d = ")
 
 
 def test_a_map_with_unknown_names_is_refused_and_both_sides_names_are_told(home, tmp_path) -> None:

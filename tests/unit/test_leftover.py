@@ -210,6 +210,7 @@ def test_a_layer_in_coarse_steps_is_named() -> None:
     assert found.explanations[0].mistakes[0].where == "layer 'one'"
     assert found.explanations[0].proved
     assert found.gain > 2
+    assert found.first_layer == "one"
 
 
 def test_a_device_calibrated_with_raw_pixels_is_named() -> None:

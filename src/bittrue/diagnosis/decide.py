@@ -240,6 +240,8 @@ def _effects(
     """
     found = []
     for name in mended[0]:
+        if not any(name in lefts for lefts in (*base.lefts, *row.lefts)):
+            continue  # the device did not give it
         before = [
             (truth[name], lefts[name].values)
             for truth, lefts in zip(exact, base.lefts, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from bittrue.diagnosis.decide import (
     trials,
 )
 from bittrue.diagnosis.experiment import Experiment, Tried
-from bittrue.diagnosis.facts import Diagnosis, Explanation, Mistake, NotTried, Trial
+from bittrue.diagnosis.facts import HARMLESS, Diagnosis, Explanation, Mistake, NotTried, Trial
 from bittrue.diagnosis.given import Given, open_scene
 from bittrue.diagnosis.hypotheses import Hypothesis, hypotheses
 from bittrue.diagnosis.inner import inner_names
@@ -172,6 +173,7 @@ class _Answer:
         names = self._names(exact[0])
         shapes = {name: exact[0][name].shape for name in names}
         missing = refuse_incomparable(self.scene, names, shapes)
+        names = {o: d for o, d in names.items() if all(d in frame.device for frame in frames)}
         late = stale(frames, exact, made.noise, names)
         experiment = Experiment(self.scene, made.noise, made.rows, names, made.inner)
         with self.clock.step("experiments"):
@@ -201,7 +203,7 @@ class _Answer:
             answers, best = self._better(answers, best, left, searched)
         with self.clock.step("ladder"):
             ladder = climb_scene(self.scene, names)
-        answers = (*broken_floats(ladder), *answers)
+        answers = (*broken_floats(ladder), *_with_missing(answers, missing))
         return self._told(
             answers,
             looked,
@@ -356,6 +358,21 @@ def _of_finding(row: Finding) -> Explanation:
     )
     sure = 0.95 if row.severity == "error" else 0.6
     return Explanation((mistake,), sure, row.other_causes, proved=False)
+
+
+def _with_missing(
+    answers: tuple[Explanation, ...], missing: Sequence[str]
+) -> tuple[Explanation, ...]:
+    """Return the answers; where they are harmless, first that not all could be looked at."""
+    named = {cause for row in answers if row.best for cause in row.causes}
+    if not missing or not named <= HARMLESS:
+        return answers
+    outputs = ", ".join(f"output {name!r}" for name in missing)
+    told = f"the device gave nothing for {outputs}; nothing is wrong with what it gave"
+    line = f"give this output too, or say which it is: --map {shlex.quote(missing[0])}=NAME"
+    mistake = Mistake("output.order", told, mend=(line,), decided_by="contract")
+    first = Explanation((mistake,), 0.5, (told,), proved=False)
+    return (first, *(replace(row, best=False) for row in answers))
 
 
 def _nothing(reason: str) -> Explanation:

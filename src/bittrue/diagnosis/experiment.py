@@ -8,7 +8,7 @@ criterion, and where its constants come from.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -83,13 +83,20 @@ class Tried:
     def mistakes(self) -> tuple[Mistake, ...]:
         """All mistakes: the input's, then one for each cause at the outputs."""
         first = () if self.input is None else (self.input,)
-        distinct = {row.cause: row for row in reversed(self.output)}
-        return (*first, *distinct.values())
+        return (*first, *_by_cause(self.output))
 
     @property
     def causes(self) -> frozenset[str]:
         """Their ids."""
         return frozenset(row.cause for row in self.mistakes)
+
+
+def _by_cause(rows: Sequence[Mistake]) -> Iterator[Mistake]:
+    """Yield one mistake a cause: the first output's, and as comments how to mend the others."""
+    for cause in dict.fromkeys(row.cause for row in rows):
+        first, *others = (row for row in rows if row.cause == cause)
+        more = (f"# {row.where}: {line}" for row in others for line in row.mend)
+        yield replace(first, mend=(*first.mend, *more))
 
 
 @dataclass(slots=True)
@@ -205,7 +212,7 @@ class Experiment:
         return self._between(one.predicted, other.predicted)
 
     def readings(self, frame: Frame) -> dict[str, tuple[Reading, ...]]:
-        """Return the readings of every output of a frame."""
+        """Return the readings of every output of a frame that the device gave."""
         exact = self.instruments[0].intended(frame)
         contracts = dict(self.scene.deployed_outputs)
         only = contracts.pop("", None)
@@ -219,6 +226,8 @@ class Experiment:
                 if given.size == array.size:
                     plain = within_limits(given.reshape(array.shape), array)
                     found[name] = (Reading(name, None, plain[self.parts[name]]),)
+                continue
+            if name not in self.names:
                 continue
             part = self.parts[name]
             found[name] = readings(

@@ -12,6 +12,8 @@ from bittrue.parity.ladder import Ladder
 
 #: What `Mistake.decided_by` may be: docs/diagnosis.md says what each means.
 DECIDED_BY = ("contract", "experiment", "ladder", "statistics")
+#: Causes that say that nothing is to be mended.
+HARMLESS = frozenset({"none", "quant.expected", "runtime.rounding"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,5 +151,4 @@ class Diagnosis:
     @property
     def healthy(self) -> bool:
         """Whether nothing is wrong: no cause, or only the ordinary noise of 8 bits."""
-        harmless = {"none", "quant.expected", "runtime.rounding"}
-        return bool(self.best) and all(set(row.causes) <= harmless for row in self.best)
+        return bool(self.best) and all(set(row.causes) <= HARMLESS for row in self.best)

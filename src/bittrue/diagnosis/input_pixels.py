@@ -208,7 +208,11 @@ def _colour_spaces(colour: str) -> Iterator[PixelMistake]:
     code = {"RGB": "RGB", "BGR": "BGR"}[colour]
     rows = (
         ("grey in all three channels", "open the picture in colour (cv2.IMREAD_COLOR)", _grey),
-        ("YCbCr, full range", f"x = cv2.cvtColor(x, cv2.COLOR_YCrCb2{code})", _ycbcr),
+        (
+            "YCbCr, full range",
+            f"x = cv2.cvtColor(np.ascontiguousarray(x[..., [0, 2, 1]]), cv2.COLOR_YCrCb2{code})",
+            _ycbcr,
+        ),
         (
             "YCrCb, full range",
             f"x = cv2.cvtColor(x, cv2.COLOR_YCrCb2{code})",

@@ -9,15 +9,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bittrue.diagnosis.facts import Explanation, Mistake
+from bittrue.diagnosis.facts import HARMLESS, Explanation, Mistake
 from bittrue.diagnosis.saved import Edge, Figures, Saved
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 STATUSES = (PASSED, FAILED, SKIPPED)
 #: What a check may be about, in the order in which they are made.
 KINDS = ("cause", "contract", "edge", "output", "limit", "not_tried")
-#: Causes that say that nothing is to be mended.
-HARMLESS = frozenset({"none", "quant.expected", "runtime.rounding"})
 COMPARE_SCHEMA = "bittrue.compare/1"
 
 

@@ -212,7 +212,13 @@ def _decided(trials: GraphTrials, found: Sequence[GraphTrial], told: str, smalle
         for row in list(distinct.values())[:3]
     )
     gain = base / fitting[0].residual if fitting[0].residual else math.inf
-    return Leftover(answers, facts, first or answers[0].mistakes[0].where, gain)
+    return Leftover(answers, facts, first or _layer_of(answers[0].mistakes[0]), gain)
+
+
+def _layer_of(mistake: Mistake) -> str:
+    """Return the name of the layer that a mistake is in; empty where it is in none."""
+    kind, _, name = mistake.where.partition(" ")
+    return name[1:-1] if kind == "layer" else ""
 
 
 def _first_layer(trials: GraphTrials) -> str:
@@ -277,6 +283,8 @@ def _graph_trials(scene: Scene, made: Instruments, names: Mapping[str, str]) -> 
     try:
         runner = AlteredRunner(graph)
         device = [_by_value(graph, frame, names) for frame in scene.frames]
+        if not all(device):
+            return None  # a frame of which no tensor has its size
         return GraphTrials(runner, [frame.inputs for frame in scene.frames], device, made.noise)
     except Error:
         return None  # a network that cannot be written with knobs is not altered

@@ -71,7 +71,7 @@ class Ladder:
     Args:
         rungs: In order.
         edges: One fewer than the rungs.
-        whole: The last rung against the first.
+        whole: The last stage against the first; a capture is no stage.
         unmeasured: The edges that are not there, in order.
         ratios: By stage and output: its error over the one that emulation predicts.
         matches: Which tensor of a capture is which output.
@@ -83,6 +83,11 @@ class Ladder:
     unmeasured: tuple[Unmeasured, ...] = ()
     ratios: tuple[Ratio, ...] = ()
     matches: tuple[Matched, ...] = ()
+
+    @property
+    def last_stage(self) -> str:
+        """The stage that `whole` ends at: it never is a capture."""
+        return next(rung.stage for rung in reversed(self.rungs) if rung.stage != CAPTURE)
 
     @property
     def first_broken(self) -> Comparison | None:

@@ -29,8 +29,8 @@ def ladder_text(found: Ladder) -> str:
         "against the stage before",
     )
     lines = [table(columns, rows, right=columns[1:6])]
-    first, last = found.rungs[0].stage, found.rungs[-1].stage
-    lines.append(f"{first} to {last}: {_sentence(found.whole)}")
+    first = found.rungs[0].stage
+    lines.append(f"{first} to {found.last_stage}: {_sentence(found.whole)}")
     lines += [f"not measured: {gap}" for gap in found.unmeasured]
     return "\n".join(lines)
 

@@ -88,7 +88,7 @@ def _broken(ladder: Ladder) -> str:
 
 def _figures(facts: PageFacts) -> tuple[Figure, ...]:
     ladder, found = facts.ladder, facts.diagnosis
-    first, last = ladder.rungs[0].stage, _last_stage(ladder)
+    first, last = ladder.rungs[0].stage, ladder.last_stage
     rows = [Figure(f"{first} to {last}", decibels(ladder.whole.worst.sqnr_db), "SQNR")]
     rows += [
         Figure("device against prediction", f"{row.ratio:.2f} times", row.says)
@@ -110,11 +110,6 @@ def _figures(facts: PageFacts) -> tuple[Figure, ...]:
     made = sum(row.drawn.op != "input" for row in facts.layers)
     rows.append(Figure("layers compared", f"{compared:,} of {made:,}"))
     return tuple(rows)
-
-
-def _last_stage(ladder: Ladder) -> str:
-    """The stage that `whole` ends at: it never is a capture."""
-    return next(row.stage for row in reversed(ladder.rungs) if row.stage != CAPTURE)
 
 
 def _layer_figure(facts: PageFacts, label: str, name: str) -> Figure:

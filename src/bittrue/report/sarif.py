@@ -15,8 +15,8 @@ from urllib.parse import quote
 
 from bittrue.contract.causes import CAUSES, Cause
 from bittrue.contract.finding import Finding
-from bittrue.diagnosis.facts import Explanation, Mistake
-from bittrue.diagnosis.judge import FAILED, HARMLESS, Check, Judgement
+from bittrue.diagnosis.facts import HARMLESS, Explanation, Mistake
+from bittrue.diagnosis.judge import FAILED, Check, Judgement
 from bittrue.report.diagnosis import plain, plain_fields
 from bittrue.report.visible import one_line, visible
 from bittrue.version import __version__
