@@ -217,12 +217,12 @@ def test_a_device_calibrated_with_raw_pixels_is_named() -> None:
     """Each value has 256 codes over what raw pixels make of it: the real ones have a few."""
     names = ("r1", "r2", "g", "map", "logits")
     probe = built({}, names[:3])
-    raw = PICTURES[0].astype(np.float32).transpose(0, 3, 1, 2)
-    row = dict(zip(names, probe.run(names, {"images": raw}), strict=True))
+    raw = [p.astype(np.float32).transpose(0, 3, 1, 2) for p in PICTURES]
+    rows = [dict(zip(names, probe.run(names, {"images": x}), strict=True)) for x in raw]
     spans = {
         name: (
-            min(0.0, float(row[name].min())),
-            max(0.0, float(row[name].max())),
+            min(0.0, *(float(row[name].min()) for row in rows)),
+            max(0.0, *(float(row[name].max()) for row in rows)),
             255,
         )
         for name in names
