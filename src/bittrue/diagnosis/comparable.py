@@ -45,6 +45,15 @@ def refuse_incomparable(
     return missing
 
 
+def those_given(scene: Scene, names: Mapping[str, str]) -> dict[str, str]:
+    """Return the names of the outputs of which the device gave something in every frame."""
+    return {
+        ours: theirs
+        for ours, theirs in names.items()
+        if all(_size(frame, theirs) > 0 for frame in scene.frames)
+    }
+
+
 def _size(frame: Frame, name: str) -> int:
     return frame.device[name].size if name in frame.device else -1
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bittrue.diagnosis.chance import gain_by_chance
 from bittrue.diagnosis.experiment import LOUD, Experiment, Tried
 from bittrue.diagnosis.facts import Effect, Explanation, Trial
 from bittrue.diagnosis.hypotheses import ORDER
@@ -25,11 +26,7 @@ class Criterion:
     Args:
         gain: How much less a trial leaves, where it differs from no mistake: at least this.
         frame_gain: The same in each single frame; a picture may hide what others show.
-        few: Where fewer elements than this say so, much looks alike by chance ...
-        few_frame_gain: The gain in each frame, then.
-        few_gain: ... so that a trial must gain this much ...
-        quiet_gain: ... and this much where no mistake leaves less than `quiet`.
-        quiet: Where no mistake leaves less than this, nothing seems wrong.
+        few: A further mistake is only added where so many elements say so.
         far: What a trial leaves is at most so many times what may be left at its place.
         loudest: More than this is not believed of any place.
         decisive: A trial that leaves so many times less may leave `loudest` times as much.
@@ -44,11 +41,7 @@ class Criterion:
 
     gain: float = 1.7
     frame_gain: float = 1.0
-    few_frame_gain: float = 1.05
     few: float = 300.0
-    few_gain: float = 2.0
-    quiet_gain: float = 4.0
-    quiet: float = 2.5
     far: float = 20.0
     loudest: float = 10.0
     loud_gain: float = 6.0
@@ -73,7 +66,8 @@ def accepted(
     as much, or where their predictions are nearer to each other than what either leaves.
     """
     base = searched.baseline
-    fitting = [row for row in searched.tried if _explains(row, base, experiment, criterion)]
+    count = len(searched.tried)
+    fitting = [row for row in searched.tried if _explains(row, base, experiment, criterion, count)]
     if not fitting:
         return []
     best = min(fitting, key=lambda row: row.score * criterion.step ** complexity(row))
@@ -134,21 +128,25 @@ def complexity(row: Tried) -> int:
     return len(row.causes) + 2 * int(fitted) + int(row.fitted)
 
 
-def _explains(row: Tried, base: Tried, experiment: Experiment, criterion: Criterion) -> bool:
+def _explains(
+    row: Tried, base: Tried, experiment: Experiment, criterion: Criterion, count: int
+) -> bool:
+    """Whether a trial, one of `count`, gains enough and leaves little enough."""
     if not row.mistakes or len(row.residuals) != len(base.residuals) or not base.residual:
         return False
     if row.residual >= base.residual:
         return False
     gains = experiment.gains(row, base)
-    wanted, single = criterion.gain, criterion.frame_gain
-    if gains.elements < criterion.few:
-        quiet = base.residual < criterion.quiet
-        wanted = criterion.quiet_gain if quiet else criterion.few_gain
-        single = criterion.few_frame_gain
-    each = all(
-        mine * single <= none for mine, none in zip(row.residuals, base.residuals, strict=True)
+    size = sum(left.values.size for lefts in row.lefts for left in lefts.values())
+    gained = any(
+        gain >= max(criterion.gain, gain_by_chance(count, elements))
+        for gain, elements in ((gain_of(row, base), size), (gains.whole, gains.elements))
     )
-    if gains.whole < wanted or not each:
+    each = all(
+        mine * criterion.frame_gain <= none
+        for mine, none in zip(row.residuals, base.residuals, strict=True)
+    )
+    if not gained or not each:
         return False
     near = row.residual <= criterion.far * min(row.unsure, criterion.loudest)
     near = near or not experiment.measured

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bittrue.contract.causes import BY_ID
 from bittrue.contract.finding import Finding
-from bittrue.diagnosis.comparable import refuse_incomparable
+from bittrue.diagnosis.comparable import refuse_incomparable, those_given
 from bittrue.diagnosis.decide import (
     accepted,
     explanations,
@@ -173,7 +173,7 @@ class _Answer:
         names = self._names(exact[0])
         shapes = {name: exact[0][name].shape for name in names}
         missing = refuse_incomparable(self.scene, names, shapes)
-        names = {o: d for o, d in names.items() if all(d in frame.device for frame in frames)}
+        names = those_given(self.scene, names)
         late = stale(frames, exact, made.noise, names)
         experiment = Experiment(self.scene, made.noise, made.rows, names, made.inner)
         with self.clock.step("experiments"):

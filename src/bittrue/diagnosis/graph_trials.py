@@ -65,6 +65,7 @@ class GraphTrials:
         device: Outputs and inner tensors of the device, by the graph's own names: one a frame.
         noise: Of the outputs.
         ranges: Least and greatest value of every stored value over the frames.
+        tried: How many alterations were looked at.
     """
 
     runner: AlteredRunner
@@ -72,6 +73,7 @@ class GraphTrials:
     device: Sequence[dict[str, F64]]
     noise: Mapping[str, Noise]
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    tried: int = 0
     _power: dict[str, F64] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -98,6 +100,12 @@ class GraphTrials:
         outputs = set(self.runner.graph.outputs)
         return tuple(n for n in self.runner.made.stored if n in there and n not in outputs)
 
+    @property
+    def elements(self) -> int:
+        """How many numbers are compared, over all frames."""
+        names = {*self.runner.graph.outputs, *self.inner}
+        return sum(row[name].size for row in self.device for name in names if name in row)
+
     def residual(self, index: int, alteration: Alteration | None) -> float:
         """Return what an alteration leaves of a frame, outputs and inner tensors alike."""
         return float(np.mean(list(self.lefts(index, alteration).values())))
@@ -115,7 +123,7 @@ class GraphTrials:
             if name in given and given[name].shape == array.shape
         }
 
-    def tried(self, mistake: Mistake, alteration: Alteration) -> GraphTrial:
+    def on_all(self, mistake: Mistake, alteration: Alteration) -> GraphTrial:
         """Return a trial on all frames."""
         frames = range(len(self.feeds))
         left = tuple(self.residual(index, alteration) for index in frames)
@@ -163,12 +171,13 @@ def search_graph(
             break
         start = row.starts[turn]
         first.append((trials.residual(0, row.make(start)), start, row))
+        trials.tried += 1
     first.sort(key=lambda item: item[0])
     best: dict[tuple[str, str], tuple[float, float, _Candidate]] = {}
     for item in first:
         best.setdefault((item[2].cause, item[2].where), item)
     refined = [_refined(trials, item, deadline) for item in list(best.values())[:6]]
-    found = [trials.tried(_told(row, figure), row.make(figure)) for _, figure, row in refined]
+    found = [trials.on_all(_told(row, figure), row.make(figure)) for _, figure, row in refined]
     return sorted(found, key=lambda row: row.residual)
 
 

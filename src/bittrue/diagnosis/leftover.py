@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bittrue import chain
+from bittrue.diagnosis.chance import gain_by_chance
 from bittrue.diagnosis.door import scaling_of
 from bittrue.diagnosis.experiment import Tried, grid
 from bittrue.diagnosis.facts import Explanation, Mistake, Trial
@@ -187,10 +188,11 @@ def _decided(trials: GraphTrials, found: Sequence[GraphTrial], told: str, smalle
         )
         for row in found
     )
+    wanted = max(GAIN, gain_by_chance(trials.tried, trials.elements))
     fitting = [
         row
         for row in found
-        if row.residual * GAIN <= base
+        if row.residual * wanted <= base
         and all(a * FRAME_GAIN <= b for a, b in zip(row.residuals, none, strict=True))
     ]
     if not fitting:
