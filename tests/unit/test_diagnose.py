@@ -247,6 +247,24 @@ def test_the_right_buffer_alone_has_nothing(home, tmp_path) -> None:
     assert causes(diagnose(what)) == [{"none"}]
 
 
+def test_raw_bytes_that_were_sent_have_the_contract_s_shape(home, tmp_path) -> None:
+    PICTURES[0].tofile(tmp_path / "sent.bin")
+    what = Given(
+        model=str(home / "seeing.bta"), pictures=(home / "0.png",), sent=(tmp_path / "sent.bin",)
+    )
+    assert causes(diagnose(what)) == [{"none"}]
+
+
+def test_a_buffer_of_the_right_form_that_was_not_meant_is_not_healthy(home, tmp_path) -> None:
+    np.save(tmp_path / "sent.npy", PICTURES[0][:, ::-1, ::-1])
+    what = Given(
+        model=str(home / "seeing.bta"), pictures=(home / "0.png",), sent=(tmp_path / "sent.npy",)
+    )
+    found = diagnose(what)
+    assert not found.healthy
+    assert "not what was meant" in found.verdict
+
+
 def test_a_float64_buffer_is_told_by_its_bytes(home, tmp_path) -> None:
     np.save(tmp_path / "sent.npy", PICTURES[0] / 255.0)
     what = Given(model=str(home / "seeing.bte"), sent=(tmp_path / "sent.npy",))

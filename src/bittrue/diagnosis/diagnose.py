@@ -159,6 +159,8 @@ class _Answer:
             return self._told(errors or warnings, looked)
         if looked.right:
             return self._told((_nothing("what was sent is what was meant"),), looked)
+        if looked.right is False:
+            return self._told(_nothing_makes(looked), looked)
         told = "the buffer has the form that the contract asks for"
         more = NotTried("input.channel_order", "what the buffer shows: give --picture or --input")
         return self._told((_nothing(told),), looked, not_tried=(more,))
@@ -350,6 +352,17 @@ def _of_array(looked: Looked) -> Iterator[Explanation]:
         )
         mistake = replace(row.mistake, decided_by="contract")
         yield Explanation((mistake,), round(1 / len(distinct), 3), (told,), proved=False)
+
+
+def _nothing_makes(looked: Looked) -> tuple[Explanation, ...]:
+    """Say that another array was sent than was meant, where no mistake makes it."""
+    told = (
+        f"what was sent is not what was meant, {looked.distance:.3g} of its own spread away, and "
+        "no mistake that is known makes it"
+    )
+    line = "show both as pictures: is it the same one, in the same crop, turned the same way?"
+    mistake = Mistake("input.crop", told, mend=(line,), decided_by="contract")
+    return (Explanation((mistake,), 0.3, (told,), proved=False),)
 
 
 def _of_finding(row: Finding) -> Explanation:

@@ -27,7 +27,7 @@ from bittrue.diagnosis.door import Door, door_of, usual_doors
 from bittrue.diagnosis.scene import Frame, Scene
 from bittrue.errors import DataError, FormatError, UsageError
 from bittrue.inputs import RAW_BYTES, accept, in_domain, read_input
-from bittrue.stages import Subject, open_subject, stage_contract
+from bittrue.stages import Subject, contract_of_stage, open_subject, stage_contract
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,8 @@ def _frames(
     target: str,
     contract: Contract | None,
 ) -> list[Frame]:
-    captures = _captures(given.devices, contract)
+    described = contract or _own_contract(subject)
+    captures = _captures(given.devices, described)
     references = _captures(given.references, None)
     counts = {
         "--picture": len(given.pictures),
@@ -240,12 +241,17 @@ def _frames(
                 picture=picture,
                 inputs=_intended(given, index, subject, recipes, target),
                 pixels=_pixels(picture, recipes.get(target)),
-                sent=_sent(given, index, capture),
+                sent=_sent(given, index, capture, deployed_input(described, target)),
                 device=real_values(capture),
                 reference=real_values(references[index]) if references else {},
             )
         )
     return [_with_pixels(frame, target, recipes.get(target)) for frame in found]
+
+
+def _own_contract(subject: Subject | None) -> Contract | None:
+    """Return what raw bytes are where no deployed contract says it: the last stage's tensors."""
+    return None if subject is None else contract_of_stage(subject, subject.stages[-1])
 
 
 def _captures(paths: Sequence[Path], contract: Contract | None) -> list[Capture]:
@@ -323,7 +329,9 @@ def _pixels(picture: Path | None, recipe: Preprocess | None) -> np.ndarray | Non
     return None if picture is None or recipe is None else raw_pixels(recipe, picture)
 
 
-def _sent(given: Given, index: int, capture: Capture) -> np.ndarray | None:
+def _sent(
+    given: Given, index: int, capture: Capture, described: TensorContract | None
+) -> np.ndarray | None:
     if given.sent:
         if given.sent[index].suffix.lower() in PICTURES:
             raise DataError(
@@ -338,8 +346,16 @@ def _sent(given: Given, index: int, capture: Capture) -> np.ndarray | None:
                 where=str(given.sent[index]),
                 hint="save the array itself: np.save('sent.npy', x)",
             )
-        return _numbers(next(iter(arrays.values())), given.sent[index])
+        array = _numbers(next(iter(arrays.values())), given.sent[index])
+        return _described(array, described) if _is_raw(given.sent[index]) else array
     return next(iter(capture.sent.values()), None) if len(capture.sent) == 1 else None
+
+
+def _described(raw: np.ndarray, row: TensorContract | None) -> np.ndarray:
+    """Return raw bytes, uint8 [n], as the contract describes them; as they are where none fits."""
+    if row is None or raw.nbytes != row.nbytes or raw.dtype != np.uint8:
+        return raw
+    return raw.view(row.dtype).reshape(row.shape)
 
 
 def _with_pixels(frame: Frame, target: str, recipe: Preprocess | None) -> Frame:
