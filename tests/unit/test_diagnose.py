@@ -451,6 +451,13 @@ def test_outputs_of_another_network_cannot_be_compared(home, tmp_path) -> None:
         diagnose(given(home, tmp_path, lambda p: {"z": np.zeros(3, np.float32)}))
 
 
+def test_a_picture_that_nobody_says_how_to_prepare_asks_for_that(home, tmp_path) -> None:
+    what = given(home, tmp_path, lambda p: device(host(p)), model="seeing.onnx")
+    with pytest.raises(UsageError) as found:
+        diagnose(replace(what, preprocess=None))
+    assert "--preprocess" in found.value.hint
+
+
 def test_what_the_device_gave_alone_says_nothing(home, tmp_path) -> None:
     what = given(home, tmp_path, lambda p: device(host(p)))
     for less in (replace(what, pictures=()), replace(what, model="", pictures=())):

@@ -132,7 +132,7 @@ class _Answer:
         if not self._has_reference():
             raise UsageError(
                 "what the device gave can be compared with nothing",
-                hint="give the model and the input (--picture or --input), or --reference",
+                hint=self._lacks(),
             )
         with self.clock.step("networks"):
             made = instruments(self.scene)
@@ -144,6 +144,12 @@ class _Answer:
         frames = self.scene.frames
         run = self.scene.subject is not None and all(frame.inputs for frame in frames)
         return run or all(frame.reference for frame in frames)
+
+    def _lacks(self) -> str:
+        """Return what would make a comparison possible."""
+        if self.scene.subject is not None and self.given.pictures:
+            return "say how a picture becomes the input: --preprocess pre.toml; or give --input"
+        return "give the model and the input (--picture or --input), or --reference"
 
     # --- contract alone --------------------------------------------------------------------------
 
