@@ -236,6 +236,6 @@ def test_trials_are_sorted_and_shown() -> None:
 
 def test_a_trial_is_the_mean_of_its_frames() -> None:
     there = trials(lambda **more: by_reference(same, **more))
-    made = there.tried(searched(there)[0].mistake, Alteration())
+    made = there.on_all(searched(there)[0].mistake, Alteration())
     assert len(made.residuals) == 4
     assert made.residual == pytest.approx(np.mean([there.residual(i, None) for i in range(4)]))

@@ -29,7 +29,7 @@ class Criterion:
         few: A further mistake is only added where so many elements say so.
         far: What a trial leaves is at most so many times what may be left at its place.
         loudest: More than this is not believed of any place.
-        decisive: A trial that leaves so many times less may leave `loudest` times as much.
+        decisive: A trial that leaves so many times less may be as far as our networks are apart.
         loud_gain: A trial that leaves more must leave so many times less than no mistake.
         step: Each further mistake, and each fitted figure, must gain this much over fewer.
         tie: Trials within this factor of the best one fit equally well.
@@ -136,6 +136,8 @@ def _explains(
         return False
     if row.residual >= base.residual:
         return False
+    if row.input is not None and _scaled_anyway(row, base):
+        return False
     gains = experiment.gains(row, base)
     size = sum(left.values.size for lefts in row.lefts for left in lefts.values())
     gained = any(
@@ -151,8 +153,28 @@ def _explains(
     near = row.residual <= criterion.far * min(row.unsure, criterion.loudest)
     near = near or not experiment.measured
     decisive = base.residual >= criterion.decisive * row.residual
-    near = near or (decisive and row.residual <= criterion.loudest * criterion.far)
+    near = near or (decisive and row.residual <= criterion.far * max(row.unsure, criterion.loudest))
     return near or (_likely(row) and row.residual * criterion.loud_gain <= base.residual)
+
+
+def _scaled_anyway(row: Tried, base: Tried) -> bool:
+    """Whether a fitted scale only mends what an input mistake broke.
+
+    Where the outputs are nearly right as they are, a scale is no mistake: together with another one
+    it is a detour to the device's own small error.
+    """
+    for lefts, none, predicted in zip(row.lefts, base.lefts, base.predicted, strict=True):
+        for name, left in lefts.items():
+            if not left.reading.fit or name not in none:
+                continue
+            p, d = predicted[name].reshape(-1), none[name].values.reshape(-1)
+            centred, moved = p - p.mean(), d - d.mean()
+            power = float(np.square(centred).sum())
+            slope = float((centred * moved).sum()) / power if power else 0.0
+            rest = float(np.square(moved - slope * centred).sum())
+            if abs(slope - 1) < 0.25 and rest < 0.15 * float(np.square(moved).sum()):
+                return True
+    return False
 
 
 def gain_of(row: Tried, base: Tried) -> float:

@@ -70,7 +70,7 @@ class Tried:
         residual where it is as expected, more where it is larger, and at least a quarter of
         `unsure`: a prediction that may be anything explains nothing.
         """
-        if self.unsure <= LOUD:
+        if min(self.unsure, self.residual) <= LOUD:
             return self.residual if self.residual < NOTHING else max(self.residual, HALF)
         return (self.unsure + self.residual) ** 2 / (4 * self.unsure)
 
@@ -434,6 +434,8 @@ def named(lefts: Sequence[Left]) -> Mistake | None:
         offset = float(np.mean([row.offset for row in lefts]))
         line = f"d = (d.astype(np.float32) - {offset:.6g}) * np.float32({1 / factor:.9g})  # fitted"
         return replace(told, mend=(line,))
+    undo = f"d = (d - {left.offset:.6g}) / {left.factor:.6g}  # as fitted to what is expected"
+    told = replace(told, mend=(*told.mend, undo))
     given = np.concatenate([row.reading.values.reshape(-1) for row in lefts])
     step = grid(given)
     if step is None or abs(step / left.factor**2 - 1) > 0.25:

@@ -39,6 +39,8 @@ CODES = 2
 SMALLER = 0.97
 #: A graph trial must leave so many times less than the network as it is, in every frame.
 GAIN, FRAME_GAIN = 2.0, 1.3
+#: What a graph trial leaves is at most this, or so many times less than the network as it is.
+FAR, DECISIVE = 60.0, 100.0
 #: Trials within this factor of the best one fit equally well.
 TIE = 1.25
 
@@ -193,6 +195,7 @@ def _decided(trials: GraphTrials, found: Sequence[GraphTrial], told: str, smalle
         row
         for row in found
         if row.residual * wanted <= base
+        and (row.residual <= FAR or row.residual * DECISIVE <= base)
         and all(a * FRAME_GAIN <= b for a, b in zip(row.residuals, none, strict=True))
     ]
     if not fitting:
