@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bittrue.diagnosis.chance import gain_by_chance
-from bittrue.diagnosis.experiment import LOUD, Experiment, Tried
+from bittrue.diagnosis.experiment import LOUD, NOTHING, Experiment, Tried
 from bittrue.diagnosis.facts import Effect, Explanation, Trial
 from bittrue.diagnosis.hypotheses import ORDER
 from bittrue.diagnosis.scene import Frame
@@ -26,6 +26,8 @@ class Criterion:
     Args:
         gain: How much less a trial leaves, where it differs from no mistake: at least this.
         frame_gain: The same in each single frame; a picture may hide what others show.
+        effect: What a mistake changes, mean square in units of noise, where it changes anything:
+            what is smaller than the noise cannot be told from it.
         few: A further mistake is only added where so many elements say so.
         far: What a trial leaves is at most so many times what may be left at its place.
         loudest: More than this is not believed of any place.
@@ -41,6 +43,7 @@ class Criterion:
 
     gain: float = 1.7
     frame_gain: float = 1.0
+    effect: float = 1.0
     few: float = 300.0
     far: float = 20.0
     loudest: float = 10.0
@@ -148,7 +151,9 @@ def _explains(
         mine * criterion.frame_gain <= none
         for mine, none in zip(row.residuals, base.residuals, strict=True)
     )
-    if not gained or not each:
+    known = experiment.measured and row.residual >= NOTHING
+    shows = gains.effect >= criterion.effect or not known
+    if not gained or not each or not shows:
         return False
     near = row.residual <= criterion.far * min(row.unsure, criterion.loudest)
     near = near or not experiment.measured

@@ -29,7 +29,7 @@ from bittrue.diagnosis.hypotheses import Hypothesis, hypotheses
 from bittrue.diagnosis.inner import inner_names
 from bittrue.diagnosis.instruments import Instruments, instruments
 from bittrue.diagnosis.leftover import ORDINARY, TIE, Leftover, left_unexplained
-from bittrue.diagnosis.pictures import is_flat, unrepresentative
+from bittrue.diagnosis.pictures import is_flat, picture_of, unrepresentative
 from bittrue.diagnosis.repeats import nondeterministic, stale
 from bittrue.diagnosis.scene import Scene
 from bittrue.diagnosis.search import Searched, pair_names, search
@@ -326,15 +326,10 @@ class _Answer:
 
     def _unrepresentative(self, found: Diagnosis) -> Diagnosis:
         """Where nothing seems wrong, or nothing can be told: was it tested on a real picture?"""
-        reasons = [
-            reason
-            for frame in self.scene.frames
-            if frame.pixels is not None and (reason := unrepresentative(frame.pixels))
-        ]
+        shown = [picture_of(frame) for frame in self.scene.frames]
+        reasons = [reason for row in shown if row is not None and (reason := unrepresentative(row))]
         named = {cause for row in found.best for cause in row.causes}
-        flat = all(
-            frame.pixels is not None and is_flat(frame.pixels) for frame in self.scene.frames
-        )
+        flat = all(row is not None and is_flat(row) for row in shown)
         proved = any(row.proved for row in found.best) and not found.healthy and not flat
         if len(reasons) < len(self.scene.frames) or not reasons or (proved and named):
             return found

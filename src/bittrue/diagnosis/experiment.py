@@ -174,26 +174,34 @@ class Experiment:
         these four; where a trial is wrong, it adds to the noise and its gain is below 1.
         """
         frames = [self._weighted(row, base, index) for index in range(len(base.residuals))]
-        above, below, weight, square = (sum(column) for column in zip(*frames, strict=True))
+        columns = zip(*frames, strict=True)
+        above, below, weight, square, cube = (sum(column) for column in columns)
         return Gains(
             _ratio(above, below),
-            tuple(_ratio(a, b) for a, b, _, _ in frames),
+            tuple(_ratio(a, b) for a, b, *_ in frames),
             weight**2 / square if square else 0.0,
+            cube / weight if weight else 0.0,
         )
 
-    def _weighted(self, row: Tried, base: Tried, index: int) -> tuple[float, float, float, float]:
-        sums = np.zeros(4)
+    def _weighted(self, row: Tried, base: Tried, index: int) -> tuple[float, ...]:
+        sums = np.zeros(5)
         for name, mine in row.lefts[index].items():
             none = base.lefts[index].get(name)
             if none is None:  # no plain reading: this output alone says all
                 count = float(mine.values.size)
                 level = mean_square(base.predicted[index][name], self.power(name))
-                sums += [level * count, mine.residual * count, count, count]
+                sums += [level * count, mine.residual * count, count, count, level * count]
                 continue
             if mine.reading.forward is not None or none.reading.forward is not None:
                 count = float(mine.values.size)
                 gap = abs(none.residual - mine.residual)
-                sums += [gap * count * none.residual, gap * count * mine.residual, count, count]
+                sums += [
+                    gap * count * none.residual,
+                    gap * count * mine.residual,
+                    count,
+                    count,
+                    gap * count,
+                ]
                 continue
             scale = np.sqrt(self.power(name))
             a = (none.values - base.predicted[index][name]) / scale
@@ -204,8 +212,9 @@ class Experiment:
                 float((u * np.minimum(np.square(b), MOST)).sum()),
                 float(u.sum()),
                 float(np.square(u).sum()),
+                float((u**3).sum()),
             ]
-        return (float(sums[0]), float(sums[1]), float(sums[2]), float(sums[3]))
+        return tuple(float(part) for part in sums)
 
     def apart(self, one: Tried, other: Tried) -> float:
         """Return how far apart two trials' predictions are, in units of noise."""
@@ -407,11 +416,13 @@ class Gains:
         whole: Over all frames.
         frames: Of each frame; 1 where nothing differs.
         elements: How many elements say so, those of little weight counted as parts.
+        effect: Mean square, in units of noise, of what the mistake changes in them.
     """
 
     whole: float
     frames: tuple[float, ...]
     elements: float
+    effect: float
 
 
 def _ratio(above: float, below: float) -> float:

@@ -5,10 +5,20 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from bittrue.contract.picture import read_picture
+from bittrue.diagnosis.scene import Frame
+
 #: A picture with a smaller spread of grey levels is flat.
 FLAT = 2.0
 #: Correlation of neighbouring pixels below which a picture is noise; photographs have 0.8 or more.
 NOISE = 0.15
+
+
+def picture_of(frame: Frame) -> NDArray[np.uint8] | None:
+    """Return a frame's picture as it is, uint8 [1, H, W, C], without the pad around it."""
+    if frame.picture is None:
+        return frame.pixels
+    return read_picture(frame.picture, grey=False, background=(255, 255, 255))[None]
 
 
 def is_flat(pixels: NDArray[np.uint8]) -> bool:

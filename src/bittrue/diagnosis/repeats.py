@@ -16,6 +16,8 @@ from bittrue.diagnosis.scene import Frame
 F64 = NDArray[np.float64]
 #: A late output leaves so many times less than a timely one.
 LATE_GAIN = 4.0
+#: Outputs of fewer numbers need two late frames.
+ENOUGH = 300
 #: ... and at most this much: it is the output of the other frame, not only more like it.
 NEAR = 16.0
 
@@ -92,6 +94,8 @@ def stale(
     """
     for late in range(1, min(3, len(frames))):
         pairs = range(late, len(frames))
+        if len(pairs) < 2 and sum(array.size for array in exact[0].values()) < ENOUGH:
+            continue  # one frame of few numbers is like another by chance
         own = [_left(frames[i], exact[i], noise, names) for i in pairs]
         before = [_left(frames[i], exact[i - late], noise, names) for i in pairs]
         if any(row is None for row in (*own, *before)):
