@@ -14,7 +14,10 @@ from bittrue.cli.main import COMMANDS, cli
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-ASKED = "build import optimize quantize compile run verify inspect check changes compare demo diagnose report judge"
+ASKED = (
+    "build import optimize quantize compile run verify inspect check changes compare demo "
+    "diagnose report judge"
+)
 
 
 def command(name: str) -> click.Command:
