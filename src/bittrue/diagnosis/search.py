@@ -116,7 +116,10 @@ def _first_frame(search: _Search, hypotheses: Sequence[Hypothesis], deadline: fl
     scores: dict[bytes, float] = {}
     for index, row in enumerate(hypotheses):
         if index and time.monotonic() > deadline:
-            search.skipped.setdefault(row.mistake.cause, "the budget was used up (--budget)")
+            cause = row.mistake.cause
+            part = any(other.mistake.cause == cause for rows in groups.values() for other in rows)
+            reason = "the budget was used up (--budget)"
+            search.skipped.setdefault(cause, f"not all variants: {reason}" if part else reason)
             continue
         search.seen(row.mistake.what, index, len(hypotheses))
         values = row.values(frame)
