@@ -7,7 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from bittrue.errors import DataError
+from bittrue.errors import DataError, UsageError
 
 
 def read_bytes(path: str | Path) -> bytes:
@@ -20,6 +20,29 @@ def read_bytes(path: str | Path) -> bytes:
         return Path(path).read_bytes()
     except OSError as why:
         raise unreadable(path, why) from why
+
+
+def read_text(path: Path, most: int, hint: str) -> str:
+    """Return the text of a file that a user wrote by hand.
+
+    Args:
+        path: The file.
+        most: Bytes that it may have.
+        hint: What such a file looks like.
+
+    Raises:
+        UsageError: if it is not there, longer, or no text.
+    """
+    if not path.is_file():
+        raise UsageError("there is no such file", where=str(path), hint="check the path")
+    if path.stat().st_size > most:
+        raise UsageError(
+            f"the file has more than {most} bytes", where=str(path), hint="is it the right one?"
+        )
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as why:
+        raise UsageError(f"the file cannot be read: {why}", where=str(path), hint=hint) from why
 
 
 def unreadable(path: str | Path, why: OSError, hint: str = "check the path") -> DataError:

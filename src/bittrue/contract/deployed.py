@@ -21,6 +21,7 @@ from bittrue.contract.tensor import (
 )
 from bittrue.dtypes import DTYPES
 from bittrue.errors import UsageError
+from bittrue.files import read_text
 
 HOLDS = (HOLDS_PIXELS, HOLDS_NORMALISED, HOLDS_CODES, HOLDS_VALUES)
 #: More of a message's own text would be a hostile file's.
@@ -49,7 +50,7 @@ def load_deployed(path_or_text: str | Path) -> Contract:
     """
     is_text = isinstance(path_or_text, str) and any(mark in path_or_text for mark in "\n=")
     where = "the deployed contract" if is_text else str(path_or_text)
-    text = str(path_or_text) if is_text else _read(Path(path_or_text))
+    text = str(path_or_text) if is_text else read_text(Path(path_or_text), _TEXT_MAX, _EXAMPLE)
     try:
         data = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as why:
@@ -71,21 +72,6 @@ def deployed_to_toml(contract: Contract) -> str:
 
 
 # --- reading -------------------------------------------------------------------------------------
-
-
-def _read(path: Path) -> str:
-    if not path.is_file():
-        raise UsageError("there is no such file", where=str(path), hint="check the path")
-    if path.stat().st_size > _TEXT_MAX:
-        raise UsageError(
-            f"the file has more than {_TEXT_MAX} bytes",
-            where=str(path),
-            hint="is it the right one?",
-        )
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as why:
-        raise UsageError(f"the file cannot be read: {why}", where=str(path), hint=_EXAMPLE) from why
 
 
 def _contract(data: Mapping[str, object], problems: list[str]) -> Contract:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bittrue.contract.preprocess_spec import Preprocess
 from bittrue.errors import FormatError, UsageError
+from bittrue.files import read_text
 
 _NAMES = tuple(field.name for field in fields(Preprocess))
 _TEXT_MAX = 65536
@@ -32,7 +33,7 @@ def load_preprocess(path_or_text: str | Path) -> Preprocess:
     """
     is_text = isinstance(path_or_text, str) and any(mark in path_or_text for mark in "\n=")
     where = "preprocessing" if is_text else str(path_or_text)
-    text = str(path_or_text) if is_text else _read(Path(path_or_text))
+    text = str(path_or_text) if is_text else read_text(Path(path_or_text), _TEXT_MAX, _EXAMPLE)
     try:
         data = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as why:
@@ -85,21 +86,6 @@ def preprocess_from_json(data: object, *, path: str = "") -> Preprocess:
 # --- reading ---------------------------------------------------------------------------------
 
 _EXAMPLE = 'the shortest that works is: size = [224, 224]; see "bittrue inspect" for all fields'
-
-
-def _read(path: Path) -> str:
-    if not path.is_file():
-        raise UsageError("there is no such file", where=str(path), hint="check the path")
-    if path.stat().st_size > _TEXT_MAX:
-        raise UsageError(
-            f"the file has more than {_TEXT_MAX} bytes",
-            where=str(path),
-            hint="is it the right one?",
-        )
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as why:
-        raise UsageError(f"the file cannot be read: {why}", where=str(path), hint=_EXAMPLE) from why
 
 
 def _read_fields(data: Mapping[str, object], problems: list[str]) -> dict[str, object]:
