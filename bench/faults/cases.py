@@ -102,7 +102,7 @@ def _seen(shop: Workshop, plan: Plan, codes: Codes, place: int, buffer: Buffer) 
     """Return what the device works on: of the frame before where it lags behind."""
     if plan.special != "stale":
         return buffer.read
-    before = ("p3", *shop.names)[place]
+    before = (shop.extra, *shop.names)[place]
     fault = input_faults.BY_NAME[plan.input_fault]
     return send(shop.network, codes, plan.kind, shop.picture(before), fault).read
 

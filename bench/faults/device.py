@@ -58,17 +58,18 @@ def fixed(network: Network) -> onnx.ModelProto:
     model = onnx.load(network.path())
     constants = {row.name for row in model.graph.initializer}
     inputs = [row for row in model.graph.input if row.name not in constants]
-    del model.graph.input[:]
-    model.graph.input.extend(inputs)
     height, width = network.recipe.size
     planar = network.recipe.layout == "NCHW"
     shape = (1, 3, height, width) if planar else (1, height, width, 3)
     for axis, length in zip(inputs[0].type.tensor_type.shape.dim, shape, strict=True):
         axis.dim_value = length
+    fed = onnx.ValueInfoProto.FromString(inputs[0].SerializeToString())
+    del model.graph.input[:]
+    model.graph.input.append(fed)
     for output in model.graph.output:
         for axis in output.type.tensor_type.shape.dim:
-            if not axis.dim_value:
-                axis.ClearField("dim_param")
+            if axis.dim_value <= 0:
+                axis.Clear()
     return model
 
 

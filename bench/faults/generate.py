@@ -15,7 +15,7 @@ from bench.faults.plans import Plan, plans
 from bench.faults.workshop import Workshop, build_archive, device, opened
 
 #: A folder that another version of the generator made is made anew.
-VERSION = 3
+VERSION = 4
 
 
 def generate(networks: Sequence[Network], folder: Path) -> None:

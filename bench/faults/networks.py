@@ -121,6 +121,23 @@ NETWORKS = (
         wide=True,
     ),
     Network(
+        "mtcnn_rnet",
+        _shared("mtcnn_rnet.onnx"),
+        _faces(24, 24),
+        "face",
+        "dev",
+        boxes=Boxes("reg", 1, "corners", "one"),
+        scores=("prob", 1, 0),
+    ),
+    Network(
+        "ppocr_cls",
+        _fetched("ppocr_cls.onnx"),
+        Recipe(size=(48, 192), resize="stretch", colour="BGR", mean=HALF, std=HALF),
+        "line",
+        "dev",
+        scores=("save_infer_model/scale_0.tmp_1", 1, 0),
+    ),
+    Network(
         "resnet20_cifar10",
         _shared("resnet20_cifar10.onnx"),
         Recipe(size=(32, 32), resize="none", mean=MEAN, std=STD),

@@ -89,6 +89,13 @@ def page(part: str, number: int) -> Image.Image:
     return picture
 
 
+def line(part: str, number: int) -> Image.Image:
+    """Return one line of text on a strip of a photograph, 96 high and 384 wide, upright or not."""
+    picture = photograph(part, number).resize((384, 96), Image.Resampling.BICUBIC)
+    _write(picture, np.random.default_rng([number, len(part), 3]), lines=1, pixels=40)
+    return picture.rotate(180) if number % 2 else picture
+
+
 def noise(size: tuple[int, int], number: int) -> Image.Image:
     """Return uniform noise, height and width given."""
     rng = np.random.default_rng(number)
@@ -97,7 +104,7 @@ def noise(size: tuple[int, int], number: int) -> Image.Image:
 
 def constant(size: tuple[int, int], number: int) -> Image.Image:
     """Return a picture of one colour."""
-    return Image.new("RGB", (size[1], size[0]), (40 * number + 30, 128, 128))
+    return Image.new("RGB", (size[1], size[0]), ((40 * number + 30) % 256, 128, 128))
 
 
 def _face(part: str, number: int, side: int) -> Image.Image:
@@ -128,4 +135,5 @@ KINDS: dict[str, Draw] = {
     "face": face,
     "captioned": captioned,
     "page": page,
+    "line": line,
 }

@@ -35,8 +35,9 @@ from bench.faults.recipe import F32, U8, batched, normalised, pixels
 
 #: Pictures to calibrate with; the device sees the first of them, the archive is built with all.
 CALIBRATION, SEEN = 24, 16
-#: Pictures of a case, and one more that a stale output can be of.
-PICTURES = 3
+#: A case has so many pictures at least and at most, and enough for so many numbers to compare: two
+#: numbers a picture say next to nothing on three pictures.
+PICTURES, MOST_PICTURES, NUMBERS = 3, 16, 64
 #: Inner tensors that a dump holds at most, and how large each may be.
 DUMPED, DUMPED_ELEMENTS = 20, 200_000
 #: Where in a network an edit is tried; the one that shows most is kept.
@@ -79,7 +80,17 @@ class Workshop:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the pictures of an ordinary case."""
-        return tuple(f"p{number}" for number in range(PICTURES))
+        return tuple(f"p{number}" for number in range(self.count))
+
+    @property
+    def extra(self) -> str:
+        """Name of one more picture, which a stale output can be of."""
+        return f"p{self.count}"
+
+    @property
+    def count(self) -> int:
+        """How many pictures a case has."""
+        return _count(next(iter(self.references.values())))
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -91,12 +102,13 @@ def opened(network: Network, split: str, folder: Path) -> Workshop:
     """Write a network's common files, and return them."""
     (folder / "device").mkdir(parents=True, exist_ok=True)
     (folder / "pre.toml").write_text(network.recipe.toml())
-    _draw_all(network, split, folder)
     model = fixed(network)
     onnx.save(model, folder / "model.onnx")
     write_prepared(model, folder / "device" / "float.onnx")
-    inputs = {path.stem: _input(network, path) for path in sorted((folder / "pictures").iterdir())}
     runner = session(folder / "model.onnx")
+    shape = [row.dim_value for row in model.graph.input[0].type.tensor_type.shape.dim]
+    _draw_all(network, split, folder, _count(_run(runner, np.zeros(shape, np.float32))))
+    inputs = {path.stem: _input(network, path) for path in sorted((folder / "pictures").iterdir())}
     shop = Workshop(
         network,
         split,
@@ -130,13 +142,19 @@ def _run(runner: onnxruntime.InferenceSession, x: F32) -> Arrays:
     return dict(zip(names, runner.run(names, {runner.get_inputs()[0].name: x}), strict=True))
 
 
-def _draw_all(network: Network, split: str, folder: Path) -> None:
+def _count(outputs: Arrays) -> int:
+    """Return how many pictures a case has: more where the outputs hold few numbers."""
+    numbers = sum(row.size for row in outputs.values())
+    return min(max(PICTURES, -(-NUMBERS // numbers)), MOST_PICTURES)
+
+
+def _draw_all(network: Network, split: str, folder: Path, count: int) -> None:
     draw = KINDS[network.pictures]
     start = sum(map(ord, network.name))
-    shown = {f"p{number}": draw(split, start + number) for number in range(PICTURES + 1)}
+    shown = {f"p{number}": draw(split, start + number) for number in range(count + 1)}
     size = (shown["p0"].height, shown["p0"].width)
-    shown |= {f"noise{number}": noise(size, start + number) for number in range(PICTURES)}
-    shown |= {f"constant{number}": constant(size, number) for number in range(PICTURES)}
+    shown |= {f"noise{number}": noise(size, start + number) for number in range(count)}
+    shown |= {f"constant{number}": constant(size, number) for number in range(count)}
     used = {f"{number:03}": draw("calibration", start + number) for number in range(CALIBRATION)}
     for name, pictures in (("pictures", shown), ("calibration", used)):
         (folder / name).mkdir(exist_ok=True)

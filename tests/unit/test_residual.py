@@ -26,7 +26,8 @@ def left(
 ) -> Left | None:
     reading = Reading("y", None, np.asarray(values, np.float64), **more)  # type: ignore[arg-type]
     carried = (lambda r: np.array(power)) if reading.forward or reading.also else unused
-    return left_over(reading, predicted, np.array(power), carried)
+    found = left_over([reading], [predicted], np.array(power), carried)
+    return None if found is None else found[0]
 
 
 # --- noise ----------------------------------------------------------------------------------------

@@ -89,13 +89,18 @@ _FORMS: tuple[tuple[str, str, Change], ...] = (
 )
 
 
-def box_readings(values: F64, shape: tuple[int, ...]) -> Iterator[Boxed]:
+def box_readings(
+    values: F64, shape: tuple[int, ...], *, beside: bool = False
+) -> Iterator[Boxed]:
     """Yield an output with its boxes in each other form; nothing where it holds no boxes.
 
-    Boxes are four channels, all of them or the first of several, of an output [1, 4.., n] or
-    [1, n, 4..] (or [n, 4..]) with at least BOXES_MIN boxes.
+    Args:
+        values: float64.
+        shape: Of the output: boxes are four channels, all of them or the first of several, of an
+            output [1, 4.., n] or [1, n, 4..] (or [n, 4..]) with at least BOXES_MIN boxes.
+        beside: Whether there are other outputs: four numbers are then taken for one box.
     """
-    axis = box_axis(shape)
+    axis = box_axis(shape, beside=beside)
     if axis is None:
         return
     rows = np.moveaxis(values, axis, 0)
@@ -109,9 +114,16 @@ def _with_boxes(values: F64, axis: int, boxes: F64) -> F64:
     return np.moveaxis(changed, 0, axis)
 
 
-def box_axis(shape: tuple[int, ...]) -> int | None:
-    """Return the axis of the four channels of boxes; None where there are none."""
+def box_axis(shape: tuple[int, ...], *, beside: bool = False) -> int | None:
+    """Return the axis of the four channels of boxes; None where there are none.
+
+    Args:
+        shape: Of an output.
+        beside: Whether there are other outputs: a box alone says nothing without a score.
+    """
     core = [axis for axis, size in enumerate(shape) if size != 1]
+    if beside and len(core) == 1 and shape[core[0]] == 4:
+        return core[0]
     if len(core) != 2:
         return None
     first, second = core

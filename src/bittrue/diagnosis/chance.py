@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 #: How often healthy frames may look like a mistake by chance.
 OFTEN = 0.01
@@ -26,3 +27,25 @@ def gain_by_chance(trials: int, elements: float) -> float:
         return math.inf
     exponent = 2 / free * math.log(max(trials, 1) / OFTEN)
     return math.exp(min(exponent, 700.0))
+
+
+def holds_in_frames(
+    left: Sequence[float], none: Sequence[float], numbers: float, gain: float = 1.0
+) -> bool:
+    """Return whether a trial leaves less than no mistake in each frame, but for chance.
+
+    The mean of n squares of unit noise is 1 with a deviation of ``sqrt(2 / n)``: a frame in which a
+    trial leaves up to four of these above its mean says nothing against it. And as noise is not the
+    same in each frame, one of four may say anything.
+
+    Args:
+        left: What the trial leaves, one a frame.
+        none: The same without a mistake.
+        numbers: n, in one frame.
+        gain: How many times less it has to be.
+    """
+    may = sum(left) / len(left) * (1 + 4 * math.sqrt(2 / max(numbers, 1.0)))
+    against = sum(
+        mine * gain > other and mine > may for mine, other in zip(left, none, strict=True)
+    )
+    return against <= len(left) // 4

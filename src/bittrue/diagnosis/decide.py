@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bittrue.diagnosis.chance import gain_by_chance
+from bittrue.diagnosis.chance import gain_by_chance, holds_in_frames
 from bittrue.diagnosis.experiment import LOUD, NOTHING, Experiment, Tried
 from bittrue.diagnosis.facts import Effect, Explanation, Trial
 from bittrue.diagnosis.hypotheses import ORDER
@@ -25,7 +25,8 @@ class Criterion:
 
     Args:
         gain: How much less a trial leaves, where it differs from no mistake: at least this.
-        frame_gain: The same in each single frame; a picture may hide what others show.
+        frame_gain: The same in each single frame, but for chance; a picture may hide what others
+            show.
         effect: What a mistake changes, mean square in units of noise, where it changes anything:
             what is smaller than the noise cannot be told from it.
         few: A further mistake is only added where so many elements say so.
@@ -147,9 +148,8 @@ def _explains(
         gain >= max(criterion.gain, gain_by_chance(count, elements))
         for gain, elements in ((gain_of(row, base), size), (gains.whole, gains.elements))
     )
-    each = all(
-        mine * criterion.frame_gain <= none
-        for mine, none in zip(row.residuals, base.residuals, strict=True)
+    each = holds_in_frames(
+        row.residuals, base.residuals, size / len(row.residuals), criterion.frame_gain
     )
     known = experiment.measured and row.residual >= NOTHING
     shows = gains.effect >= criterion.effect or not known

@@ -19,7 +19,7 @@ from bittrue.diagnosis.facts import Mistake
 from bittrue.diagnosis.inner import within_limits
 from bittrue.diagnosis.instruments import Predicts
 from bittrue.diagnosis.noise import Noise
-from bittrue.diagnosis.readings import Reading, readings, threshold_of
+from bittrue.diagnosis.readings import Reading, Traits, readings, threshold_of, traits
 from bittrue.diagnosis.residual import MOST, Left, carried_noise, left_over, mean_square
 from bittrue.diagnosis.scene import Frame, Scene
 from bittrue.diagnosis.thin import Slices, thin
@@ -29,6 +29,8 @@ F64 = NDArray[np.float64]
 LOUD = 4.0
 #: Residuals between these two are alike: only noise is left. Below, it is the same arithmetic.
 NOTHING, HALF = 1e-3, 0.5
+#: The step that values show is at most so many times the true one.
+MOST_STEPS = 8.5
 #: A fitted reading must leave so many times less than one whose figures are known.
 FITTED = 2.5
 
@@ -112,6 +114,7 @@ class Experiment:
         powers: The noise behind functions of outputs, kept.
         levels: Thresholds that outputs show, kept.
         parts: What of each output is looked at.
+        traits: What each output shows, kept.
     """
 
     scene: Scene
@@ -122,6 +125,7 @@ class Experiment:
     powers: dict[tuple[str, str, bool], F64] = field(default_factory=dict)
     levels: dict[str, float | None] = field(default_factory=dict)
     parts: dict[str, Slices] = field(default_factory=dict)
+    traits: dict[str, Traits] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Choose the part of each output that is looked at."""
@@ -146,15 +150,15 @@ class Experiment:
         whole = tuple(slice(None) for _ in range(8))
         parts = {name: whole[: len(part)] for name, part in self.parts.items()}
         every = replace(self, parts=parts, powers={})
-        lefts = []
-        for index, frame in enumerate(self.scene.frames):
-            read = every.readings(frame)
-            here = {}
-            for name, left in row.lefts[index].items():
-                same = next(item for item in read[name] if label(item) == label(left.reading))
-                made = every._left(same, row.whole[index][name])
-                here[name] = left if made is None else made
-            lefts.append(here)
+        read = [every.readings(frame) for frame in self.scene.frames]
+        lefts: list[dict[str, Left]] = [dict(rows) for rows in row.lefts]
+        for name, left in row.lefts[0].items():
+            (same,) = (
+                rows for rows in _across(name, read) if label(rows[0]) == label(left.reading)
+            )
+            made = every._left(same, [outputs[name] for outputs in row.whole])
+            for here, mine in zip(lefts, made or (), strict=made is not None):
+                here[name] = mine
         return replace(row, lefts=tuple(lefts), predicted=row.whole)
 
     @property
@@ -248,8 +252,19 @@ class Experiment:
                 contracts,
                 self._levels().get(name),
                 part,
+                self._shown(name),
             )
         return found
+
+    def _shown(self, name: str) -> Traits:
+        """Return what an output shows over all frames together."""
+        if name not in self.traits:
+            meant = [self.instruments[0].intended(f)[name] for f in self.scene.frames]
+            given = [f.device.get(self.names[name]) for f in self.scene.frames]
+            there = [np.asarray(row) for row in given if row is not None]
+            beside = len(self.names) > 1
+            self.traits[name] = traits(there, meant, beside=beside) if there else Traits()
+        return self.traits[name]
 
     def _levels(self) -> Mapping[str, float | None]:
         """Return the threshold that each output shows over all frames together."""
@@ -342,39 +357,37 @@ class Experiment:
         instrument: str,
     ) -> list[Tried]:
         """Return one trial for no output mistake, and one for each cause that improves on it."""
-        table = [
-            self._lefts(predicted, rows) for predicted, rows in zip(predictions, read, strict=True)
-        ]
+        names = [name for name in predictions[0] if name in read[0]]
+        table = {name: self._lefts(name, predictions, read) for name in names}
         causes = {
-            left.reading.mistake.cause
-            for rows in table
-            for lefts in rows.values()
-            for left in lefts
-            if left.reading.mistake is not None
+            rows[0].reading.mistake.cause
+            for lefts in table.values()
+            for rows in lefts
+            if rows[0].reading.mistake is not None
         }
         made = [self._chosen(mistake, "", table, predictions, instrument)]
         made += [self._chosen(mistake, c, table, predictions, instrument) for c in sorted(causes)]
         return [made[0], *(row for row in made[1:] if row.output)]
 
     def _lefts(
-        self, predicted: Mapping[str, F64], rows: Mapping[str, tuple[Reading, ...]]
-    ) -> dict[str, list[Left]]:
-        return {
-            name: [
-                left for reading in rows[name] if (left := self._left(reading, array)) is not None
-            ]
-            for name, array in predicted.items()
-            if name in rows
-        }
+        self,
+        name: str,
+        predictions: Sequence[Mapping[str, F64]],
+        read: Sequence[Mapping[str, tuple[Reading, ...]]],
+    ) -> list[tuple[Left, ...]]:
+        """Return what is left of an output in each frame, for each of its readings."""
+        predicted = [outputs[name] for outputs in predictions]
+        made = (self._left(rows, predicted) for rows in _across(name, read))
+        return [lefts for lefts in made if lefts is not None]
 
-    def _left(self, reading: Reading, predicted: F64) -> Left | None:
-        return left_over(reading, predicted, self.power(reading.output), self._carried)
+    def _left(self, rows: Sequence[Reading], predicted: Sequence[F64]) -> tuple[Left, ...] | None:
+        return left_over(rows, predicted, self.power(rows[0].output), self._carried)
 
     def _chosen(
         self,
         mistake: Mistake | None,
         cause: str,
-        table: Sequence[Mapping[str, list[Left]]],
+        table: Mapping[str, list[tuple[Left, ...]]],
         predictions: Sequence[Mapping[str, F64]],
         instrument: str,
     ) -> Tried:
@@ -382,8 +395,8 @@ class Experiment:
 
         The variant is the same in every frame: the one that leaves least over all of them.
         """
-        names = list(table[0])
-        picked = {name: _variant(cause, [rows[name] for rows in table]) for name in names}
+        names = list(table)
+        picked = {name: _variant(cause, table[name]) for name in names}
         undone = [named(rows) for rows in picked.values() if rows is not None]
         residuals, lefts = [], []
         for index, predicted in enumerate(predictions):
@@ -449,7 +462,9 @@ def named(lefts: Sequence[Left]) -> Mistake | None:
     told = replace(told, mend=(*told.mend, undo))
     given = np.concatenate([row.reading.values.reshape(-1) for row in lefts])
     step = grid(given)
-    if step is None or abs(step / left.factor**2 - 1) > 0.25:
+    # Of few values, the greatest step that fits all of them may be several of the true one.
+    times = 0.0 if step is None else step / left.factor**2
+    if not 0.75 < times < MOST_STEPS or abs(times / max(1, round(times)) - 1) > 0.25 / round(times):
         return told
     what = f"dequantised twice: by {left.factor:.6g} once too often"
     return replace(told, cause="output.dequantized_twice", what=what)
@@ -476,21 +491,28 @@ def label(reading: Reading) -> str:
     return told + reading.fit
 
 
-def _variant(cause: str, frames: Sequence[list[Left]]) -> list[Left] | None:
+def _across(
+    name: str, read: Sequence[Mapping[str, tuple[Reading, ...]]]
+) -> list[tuple[Reading, ...]]:
+    """Return the readings of an output that can be made in every frame, each as one a frame."""
+    found: dict[str, list[Reading]] = {}
+    for rows in read:
+        for row in rows.get(name, ()):
+            found.setdefault(label(row), []).append(row)
+    return [tuple(rows) for rows in found.values() if len(rows) == len(read)]
+
+
+def _variant(cause: str, lefts: Sequence[tuple[Left, ...]]) -> tuple[Left, ...] | None:
     """Return, one a frame, the lefts of the reading that leaves least; None where none applies."""
-    found: dict[str, list[Left]] = {}
-    for lefts in frames:
-        for left in lefts:
-            told = left.reading.mistake
-            if told is None or told.cause == cause:
-                found.setdefault(label(left.reading), []).append(left)
-    complete = [rows for rows in found.values() if len(rows) == len(frames)]
-    if not complete:
-        return None
-    return min(complete, key=_price)
+    mistakes = [(rows, rows[0].reading.mistake) for rows in lefts]
+    fitting = [rows for rows, told in mistakes if told is None or told.cause == cause]
+    return min(fitting, key=_price) if fitting else None
 
 
 def _price(rows: Sequence[Left]) -> float:
-    """Return what a reading leaves; one with fitted figures has to leave decisively less."""
+    """Return what a reading leaves; one with fitted figures has to leave decisively less.
+
+    A unit of boxes is likelier than a scale and an offset of them.
+    """
     left = max(float(np.mean([row.residual for row in rows])), 1e-6)
-    return left * FITTED if rows[0].reading.fit else left
+    return left * {"": 1.0, "boxes": FITTED, "affine": 1.5 * FITTED}[rows[0].reading.fit]

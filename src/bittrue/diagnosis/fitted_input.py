@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bittrue.diagnosis.door import F32, Door
+from bittrue.diagnosis.door import F32
 
 F64 = NDArray[np.float64]
-Objective = Callable[[F32], float]
+Objective = Callable[["Affine"], float]
 GAINS = (0.02, 0.1, 0.3, 0.6, 1.0, 1.7, 4.0)
 OFFSETS = (-1.0, -0.3, 0.0, 0.3, 1.0)
 #: Runs of the network that closing in may take.
@@ -43,21 +43,19 @@ class Affine:
         return abs(self.gain - 1) < 0.05 and abs(self.offset) < 0.03
 
 
-def fit_affine(meant: F32, door: Door, objective: Objective, deadline: float) -> Affine | None:
+def fit_affine(spread: float, objective: Objective, deadline: float) -> Affine | None:
     """Return the map under which the network comes nearest to what the device gave.
 
     Args:
-        meant: The intended values [1, H, W, C] of one frame.
-        door: What is beyond its limits is cut off.
-        objective: From values to a residual.
+        spread: Half the range of what is meant.
+        objective: From a map to the residual under it.
         deadline: On the clock of time.monotonic(); None is returned where it comes too early.
     """
-    spread = float(meant.max() - meant.min()) / 2
     if spread <= 0:
         return None
 
     def left(point: F64) -> float:
-        return objective(door.cut(_map(point, spread)(meant)))
+        return objective(_map(point, spread))
 
     corners: list[tuple[float, F64]] = []
     for gain, offset in itertools.product(GAINS, OFFSETS):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bittrue import chain
-from bittrue.diagnosis.chance import gain_by_chance
+from bittrue.diagnosis.chance import gain_by_chance, holds_in_frames
 from bittrue.diagnosis.door import scaling_of
 from bittrue.diagnosis.experiment import Tried, grid
 from bittrue.diagnosis.facts import Explanation, Mistake, Trial
@@ -196,7 +196,7 @@ def _decided(trials: GraphTrials, found: Sequence[GraphTrial], told: str, smalle
         for row in found
         if row.residual * wanted <= base
         and (row.residual <= FAR or row.residual * DECISIVE <= base)
-        and all(a * FRAME_GAIN <= b for a, b in zip(row.residuals, none, strict=True))
+        and holds_in_frames(row.residuals, none, trials.elements / count, FRAME_GAIN)
     ]
     if not fitting:
         return Leftover(_by_elimination(told, first, smaller), facts, first)

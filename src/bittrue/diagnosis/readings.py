@@ -54,6 +54,42 @@ class Reading:
     fit: Fit = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What an output shows over all frames: one frame of few numbers may show anything.
+
+    Args:
+        codes: The device gives whole numbers only, as codes are.
+        shares: It gives values from 0 to 1 only.
+        adds_up: These add up to 1 along the axis of classes.
+        meant: The reference gives values from 0 to 1 only.
+        beside: There are other outputs.
+    """
+
+    codes: bool = False
+    shares: bool = False
+    adds_up: bool = False
+    meant: bool = False
+    beside: bool = False
+
+
+def traits(given: Sequence[np.ndarray], meant: Sequence[F64], *, beside: bool = False) -> Traits:
+    """Return what an output shows.
+
+    Args:
+        given: By the device, one array a frame.
+        meant: The reference's, one a frame.
+        beside: Whether there are other outputs.
+    """
+    flat = np.concatenate([np.asarray(row, np.float64).reshape(-1) for row in given])
+    alike = all(_bare(row.shape) == _bare(meant[0].shape) for row in given)
+    axis = class_axis(meant[0].shape)
+    sums = [np.asarray(row, np.float64).reshape(meant[0].shape) for row in given] if alike else []
+    shares = _is_share(flat)
+    adds_up = shares and alike and _adds_up(np.stack(sums), axis + 1)
+    return Traits(is_codes(flat), shares, adds_up, all(map(_is_share, meant)), beside)
+
+
 def readings(
     output: str,
     shape: tuple[int, ...],
@@ -63,6 +99,7 @@ def readings(
     contracts: Mapping[str, TensorContract],
     level: float | None = None,
     part: Slices = (),
+    shown: Traits | None = None,
 ) -> tuple[Reading, ...]:
     """Return every reading of one output; the plain one first, where the shape allows it.
 
@@ -75,11 +112,13 @@ def readings(
         contracts: Of the deployed outputs, by name.
         level: The threshold that the output shows over all frames; None for none.
         part: What of the output is looked at; empty for all of it.
+        shown: What the output shows over all frames; None to look at this one alone.
     """
     size = int(np.prod(shape))
     found: list[Reading] = []
     if own in device:
-        found += _of_array(output, shape, device[own], reference, contracts, part)
+        shown = traits([device[own]], [reference]) if shown is None else shown
+        found += _of_array(output, shape, device[own], contracts, part, shown)
         if level is not None:
             found += _cut(output, shape, device[own], level, part)
     for name, array in device.items():
@@ -103,23 +142,23 @@ def _of_array(
     output: str,
     shape: tuple[int, ...],
     array: np.ndarray,
-    reference: F64,
     contracts: Mapping[str, TensorContract],
     part: Slices,
+    shown: Traits,
 ) -> Iterator[Reading]:
     for mistake, placed in _placed(output, shape, array):
         values = placed[part]
         yield Reading(output, mistake, values)
         if mistake is not None:
             continue
-        yield from _scaled(output, array, values, contracts)
-        yield from _activated(output, values, reference)
-        for boxed in box_readings(values, values.shape):
+        yield from _scaled(output, values, contracts, codes=shown.codes)
+        yield from _activated(output, values, shown)
+        for boxed in box_readings(values, values.shape, beside=shown.beside):
             told = Mistake(
                 "output.box_format", boxed.what, f"output {output!r}", (boxed.mend,), "contract"
             )
             yield Reading(output, told, boxed.values)
-        if box_axis(values.shape) is not None:
+        if box_axis(values.shape, beside=shown.beside) is not None:
             told = Mistake(
                 "output.box_format",
                 "coordinates in another unit",
@@ -223,12 +262,11 @@ def is_codes(array: np.ndarray) -> bool:
 
 
 def _scaled(
-    output: str, array: np.ndarray, values: F64, contracts: Mapping[str, TensorContract]
+    output: str, values: F64, contracts: Mapping[str, TensorContract], *, codes: bool
 ) -> Iterator[Reading]:
     """Undo what scales and zero points can do wrong; known ones first, then fitted ones."""
     where = f"output {output!r}"
     row = contracts.get(output)
-    codes = is_codes(array)
     if row is not None and row.scale is not None:
         scale, zero = row.scale, row.zero_point
         line = f"(d.astype(np.float32) - {zero}) * np.float32({scale:.9g})"
@@ -315,18 +353,17 @@ def _adds_up(x: F64, axis: int) -> bool:
     return _is_share(x) and 0.5 < float(np.median(x.sum(axis=axis))) < 1.5
 
 
-def _activated(output: str, values: F64, reference: F64) -> Iterator[Reading]:
+def _activated(output: str, values: F64, shown: Traits) -> Iterator[Reading]:
     """A sigmoid or softmax on one side only, or twice; codes went through neither."""
-    if is_codes(values):
+    if shown.codes:
         return
     where, axis = f"output {output!r}", class_axis(values.shape)
-    ours = _is_share(reference)
-    after = {"sigmoid": _is_share(values), "softmax": _adds_up(values, axis)}
+    after = {"sigmoid": shown.shares, "softmax": shown.adds_up}
     for name, function, inverse in (
         ("sigmoid", sigmoid, logit),
         ("softmax", lambda x: softmax(x, axis), lambda x: _logs(x, axis)),
     ):
-        if not ours:
+        if not shown.meant:
             inside = Mistake(
                 "output.activation_missing",
                 f"the device applies a {name} that the reference leaves out",

@@ -18,6 +18,8 @@ F64 = NDArray[np.float64]
 UNIT = 0.1
 #: An affine map that leaves more than this share of the spread is none.
 UNLIKE = 0.15
+#: Fewer different numbers than this, over all frames, are no line.
+FEWEST = 8
 #: Squares of single elements are cut off here, in units of noise: a few elements must not decide.
 MOST = 1e6
 
@@ -42,31 +44,44 @@ class Left:
 
 
 def left_over(
-    reading: Reading, predicted: F64, noise: F64, carried: Callable[[Reading], F64]
-) -> Left | None:
-    """Return what a prediction leaves; None where the reading makes no sense of it.
+    rows: Sequence[Reading],
+    predicted: Sequence[F64],
+    noise: F64,
+    carried: Callable[[Reading], F64],
+) -> tuple[Left, ...] | None:
+    """Return what predictions leave of one output; None where the reading makes no sense of it.
+
+    What is fitted is fitted to all frames together: a scale is the same in each.
 
     Args:
-        reading: Of the device's output.
-        predicted: The same output as our own pipeline gives it.
+        rows: One reading of the device's output, in each frame.
+        predicted: The same output as our own pipeline gives it, in each frame.
         noise: Power of this output's noise.
         carried: Returns the noise behind a reading's `forward`.
     """
-    if not np.isfinite(reading.values).all():
+    if not all(np.isfinite(row.values).all() for row in rows):
         return None
-    if reading.fit == "affine":
-        return _affine(reading, predicted, noise)
-    if reading.fit == "boxes":
-        return _boxes(reading, predicted, noise)
-    expected, power = predicted, noise
-    if reading.forward is not None:
-        expected = reading.forward(predicted)
-        power = carried(reading)
-    left = mean_square(reading.values - expected, power)
-    if reading.also is not None:
-        other = left_over(reading.also, predicted, noise, carried)
-        left = max(left, math.inf if other is None else other.residual)
-    return Left(reading, left, reading.values)
+    if rows[0].fit == "affine":
+        return _affine(rows, predicted, noise)
+    if rows[0].fit == "boxes":
+        return _boxes(rows, predicted, noise)
+    found = []
+    for row, expected in zip(rows, predicted, strict=True):
+        left = _plain(row, expected, noise, carried)
+        if row.also is not None:
+            left = max(left, _plain(row.also, expected, noise, carried))
+        found.append(Left(row, left, row.values))
+    return tuple(found)
+
+
+def _plain(
+    reading: Reading, predicted: F64, noise: F64, carried: Callable[[Reading], F64]
+) -> float:
+    if not np.isfinite(reading.values).all():
+        return math.inf
+    if reading.forward is None:
+        return mean_square(reading.values - predicted, noise)
+    return mean_square(reading.values - reading.forward(predicted), carried(reading))
 
 
 def mean_square(gap: F64, power: F64) -> float:
@@ -94,9 +109,12 @@ def carried_noise(function: Forward, noise: F64, pairs: Sequence[tuple[F64, F64]
     return np.array(max(float(np.mean(moved)), FLOOR * float(np.mean(level)), 1e-30))
 
 
-def _affine(reading: Reading, predicted: F64, noise: F64) -> Left | None:
-    p, d = predicted.reshape(-1), reading.values.reshape(-1)
-    if p.size < 8:
+def _affine(
+    rows: Sequence[Reading], predicted: Sequence[F64], noise: F64
+) -> tuple[Left, ...] | None:
+    p = np.concatenate([row.reshape(-1) for row in predicted])
+    d = np.concatenate([row.values.reshape(-1) for row in rows])
+    if np.unique(p).size < FEWEST:
         return None
     centred = p - p.mean()
     spread = float(np.square(centred).sum())
@@ -110,27 +128,36 @@ def _affine(reading: Reading, predicted: F64, noise: F64) -> Left | None:
     rest = d - factor * p - offset
     if float(np.square(rest).sum()) > UNLIKE * float(np.square(d - d.mean()).sum()):
         return None  # no line: a fit would explain anything
-    values = (reading.values - offset) / factor
-    left = mean_square(values - predicted, noise)
-    return Left(reading, left, values, factor, offset)
+    found = []
+    for row, expected in zip(rows, predicted, strict=True):
+        values = (row.values - offset) / factor
+        left = mean_square(values - expected, noise)
+        found.append(Left(row, left, values, factor, offset))
+    return tuple(found)
 
 
-def _boxes(reading: Reading, predicted: F64, noise: F64) -> Left | None:
+def _boxes(
+    rows: Sequence[Reading], predicted: Sequence[F64], noise: F64
+) -> tuple[Left, ...] | None:
     """Fit one factor for x and width, one for y and height, through 0."""
-    axis = box_axis(predicted.shape)
+    axis = box_axis(predicted[0].shape, beside=True)
     if axis is None:
         return None
-    p, d = np.moveaxis(predicted, axis, 0), np.moveaxis(reading.values, axis, 0).copy()
+    p = np.stack([np.moveaxis(row, axis, 0) for row in predicted], axis=1)
+    d = np.stack([np.moveaxis(row.values, axis, 0) for row in rows], axis=1)
     factors = []
-    for rows in ([0, 2], [1, 3]):
-        power = float(np.square(p[rows]).sum())
-        factor = float((p[rows] * d[rows]).sum()) / power if power > 0 else 0.0
+    for pair in ([0, 2], [1, 3]):
+        power = float(np.square(p[pair]).sum())
+        factor = float((p[pair] * d[pair]).sum()) / power if power > 0 else 0.0
         if factor <= 0:
             return None
         factors.append(factor)
-        d[rows] /= factor
+        d[pair] /= factor
     if all(abs(factor - 1) < UNIT for factor in factors):
         return None
-    values = np.moveaxis(d, 0, axis)
-    left = mean_square(values - predicted, noise)
-    return Left(reading, left, values, factors[0], 0.0)
+    found = []
+    for index, (row, expected) in enumerate(zip(rows, predicted, strict=True)):
+        values = np.moveaxis(d[:, index], 0, axis)
+        left = mean_square(values - expected, noise)
+        found.append(Left(row, left, values, factors[0], 0.0))
+    return tuple(found)

@@ -1,4 +1,4 @@
-"""The search: every input mistake on the first frame, the best of them on all.
+"""The search: every input mistake on a first frame or few, the best of them on more, then on all.
 
 What a trial leaves unexplained is its residual, in units of ordinary noise (`noise`). What is
 accepted is decided in `decide`; docs/diagnosis.md has the criterion, and where its constants are
@@ -8,6 +8,7 @@ from.
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,12 +26,16 @@ from bittrue.diagnosis.scene import Frame
 
 Read = Sequence[Mapping[str, tuple[Reading, ...]]]
 Seen = Callable[[str, int, int], None]
-#: Shares of the budget: the first frame; a fitted map of the input; the rest is for all frames.
+#: Shares of the budget: the first look; a fitted map of the input; the rest is for all frames.
 FIRST, FITTING = 0.5, 0.7
-#: On the first frame, an input mistake that leaves more than so many times the least is dropped ...
+#: The first look takes as many frames as hold so many numbers, where there is time for them.
+NUMBERS = 24
+#: On these, an input mistake that leaves more than so many times the least is dropped ...
 DROPPED = 30.0
-#: ... and of the others at most so many are tried on all frames.
-KEPT = 40
+#: ... and of the others at most so many are looked at on more frames. Where a frame holds few
+#: numbers, the worse half is dropped each time that the frames are doubled, but so many are kept,
+#: and all that leave no more than so many times the least.
+KEPT, LEAST, NEAR = 40, 12, 4.0
 #: A fitted map is looked for where the best mistake leaves more than this.
 UNEXPLAINED = 3.0
 
@@ -60,11 +65,34 @@ class _Search:
     read: Read
     seen: Seen
     skipped: dict[str, str]
+    first: int = 1
 
     @property
     def frames(self) -> Sequence[Frame]:
         """All frames of the scene."""
         return self.experiment.scene.frames
+
+    @property
+    def wanted(self) -> int:
+        """How many frames hold NUMBERS."""
+        intended = self.experiment.instruments[0].intended(self.frames[0])
+        numbers = sum(array.size for array in intended.values())
+        return min(len(self.frames), -(-NUMBERS // max(1, numbers)))
+
+    def affordable(self, frames: float) -> int:
+        """Return how many frames a first look takes where there is time for so many."""
+        return max(1, min(self.wanted, int(frames)))
+
+    def left(
+        self,
+        experiment: Experiment,
+        mistake: Mistake | None,
+        values: Callable[[Frame], F32 | None],
+    ) -> float:
+        """Return what an input mistake leaves of the first frames, the best reading of outputs."""
+        count = self.first
+        made = experiment.trials(self.frames[:count], mistake, values, self.read[:count])
+        return min((trial.residual for trial in made), default=math.inf)
 
 
 def search(
@@ -91,10 +119,11 @@ def search(
     baseline, *tried = experiment.trials(frames, None, None, read)
     if baseline.residual == 0:  # our own bits: there is nothing to explain
         return Searched(baseline, (), (), sum(row.runs for row in experiment.instruments))
-    groups = _first_frame(under_way, hypotheses, started + FIRST * budget)
-    least = min([baseline.residuals[0], *(score for score, _ in groups)])
+    groups = _first_look(under_way, hypotheses, started, FIRST * budget)
+    least = min([float(np.mean(baseline.residuals[: under_way.first])), *(row[0] for row in groups)])
     if fit and least > UNEXPLAINED:
         groups += _fitted(under_way, started + FITTING * budget)
+    groups = _narrowed(under_way, groups, started + budget)
     tried += _all_frames(under_way, groups, started + budget)
     looked = {cause for row in tried for cause in row.causes}
     not_tried = tuple(
@@ -109,47 +138,73 @@ def search(
 Groups = list[tuple[float, list[Hypothesis]]]
 
 
-def _first_frame(search: _Search, hypotheses: Sequence[Hypothesis], deadline: float) -> Groups:
-    """Return input mistakes by what they leave of the first frame; equal values stand together."""
-    frame, quick = search.frames[0], search.experiment.alone()
+def _first_look(
+    search: _Search, hypotheses: Sequence[Hypothesis], started: float, seconds: float
+) -> Groups:
+    """Return input mistakes by what they leave of the first frames; equal values stand together.
+
+    How many frames: as many as hold NUMBERS, if the first mistake says that there is time.
+    """
+    quick = search.experiment.alone()
     groups: dict[bytes, list[Hypothesis]] = {}
     scores: dict[bytes, float] = {}
     for index, row in enumerate(hypotheses):
-        if index and time.monotonic() > deadline:
+        if index and time.monotonic() > started + seconds:
             cause = row.mistake.cause
             part = any(other.mistake.cause == cause for rows in groups.values() for other in rows)
             reason = "the budget was used up (--budget)"
             search.skipped.setdefault(cause, f"not all variants: {reason}" if part else reason)
             continue
         search.seen(row.mistake.what, index, len(hypotheses))
-        values = row.values(frame)
+        values = row.values(search.frames[0])
         if values is None:
             search.skipped.setdefault(row.mistake.cause, "needs the picture (--picture)")
             continue
         key = hashlib.sha256(values.tobytes()).digest()
         groups.setdefault(key, []).append(row)
         if key not in scores:
-            made = quick.trials([frame], row.mistake, _always(values), search.read[:1])
-            scores[key] = min(trial.residual for trial in made)
+            before = time.monotonic()
+            scores[key] = search.left(quick, row.mistake, row.values)
+            if len(scores) == 1 and search.first < search.wanted:
+                taken = max(time.monotonic() - before, 1e-6)
+                search.first = search.affordable(seconds / (taken * len(hypotheses)))
+                scores[key] = search.left(quick, row.mistake, row.values)
     return sorted(((scores[key], rows) for key, rows in groups.items()), key=lambda row: row[0])
 
 
-def _always(values: F32) -> Callable[[Frame], F32 | None]:
-    return lambda frame: values
+def _narrowed(search: _Search, groups: Groups, deadline: float) -> Groups:
+    """Return the best input mistakes: the worse half goes each time the frames are doubled.
+
+    Frames of many numbers need no more than the first look.
+    """
+    best = sorted(groups, key=lambda row: row[0])
+    limit = DROPPED * max(best[0][0], 1.0) if best else 0.0
+    best = [row for row in best if row[0] <= limit][:KEPT]
+    quick = search.experiment.alone()
+    while search.wanted > 1 and search.first * 2 <= len(search.frames):
+        search.first *= 2
+        kept: Groups = []
+        for index, (score, rows) in enumerate(best):
+            if time.monotonic() > deadline:
+                kept.append((score, rows))
+                continue
+            search.seen(f"{search.first} frames: {rows[0].mistake.what}", index, len(best))
+            kept.append((search.left(quick, rows[0].mistake, rows[0].values), rows))
+        kept.sort(key=lambda row: row[0])
+        near = sum(score <= NEAR * max(kept[0][0], 1.0) for score, _ in kept)
+        best = kept[: max(LEAST, len(kept) // 2, near)]
+    return best
 
 
 def _all_frames(search: _Search, groups: Groups, deadline: float) -> list[Tried]:
     """Try the best input mistakes on every frame, with every instrument."""
-    best = sorted(groups, key=lambda row: row[0])
-    limit = DROPPED * best[0][0] if best else 0.0
-    kept = [rows for score, rows in best[:KEPT] if score <= limit]
     tried: list[Tried] = []
-    for index, rows in enumerate(kept):
+    for index, (_, rows) in enumerate(groups):
         if index and time.monotonic() > deadline:
             for row in rows:
                 search.skipped[row.mistake.cause] = "the budget was used up before all frames"
             continue
-        search.seen(f"all frames: {rows[0].mistake.what}", index, len(kept))
+        search.seen(f"all frames: {rows[0].mistake.what}", index, len(groups))
         first = rows[0]
         made = search.experiment.trials(search.frames, first.mistake, first.values, search.read)
         tried += [
@@ -162,7 +217,7 @@ def _all_frames(search: _Search, groups: Groups, deadline: float) -> list[Tried]
 
 
 def _fitted(search: _Search, deadline: float) -> Groups:
-    """Return the affine map of the input under which the first frame is explained best."""
+    """Return the affine map of the input under which the first frames are explained best."""
     scene, quick, frame = search.experiment.scene, search.experiment.alone(), search.frames[0]
     if not scene.doors:
         return []
@@ -172,20 +227,20 @@ def _fitted(search: _Search, deadline: float) -> Groups:
         return []
     search.seen("an affine map of the input", 0, 1)
 
-    def left(values: F32) -> float:
-        made = quick.trials([frame], None, _always(values), search.read[:1])
-        return made[0].residual
+    def through(found: Affine) -> Callable[[Frame], F32 | None]:
+        def values(other: Frame) -> F32 | None:
+            mine = values_of_intended(other, scene, door)
+            return None if mine is None else door.cut(found(mine))
 
-    found = fit_affine(meant, door, left, deadline)
+        return values
+
+    spread = float(meant.max() - meant.min()) / 2
+    found = fit_affine(spread, lambda row: search.left(quick, None, through(row)), deadline)
     if found is None or found.is_identity:
         return []
-    score = left(door.cut(found(meant)))
-
-    def values(other: Frame) -> F32 | None:
-        mine = values_of_intended(other, scene, door)
-        return None if mine is None else door.cut(found(mine))
-
-    return [(score, [Hypothesis(row, values, fitted=True) for row in _named(found, scene.target)])]
+    score = search.left(quick, None, through(found))
+    rows = _named(found, scene.target)
+    return [(score, [Hypothesis(row, through(found), fitted=True) for row in rows])]
 
 
 def _named(found: Affine, target: str) -> list[Mistake]:
