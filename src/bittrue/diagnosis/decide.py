@@ -24,7 +24,9 @@ class Criterion:
     """When a trial explains what a device gave; docs/diagnosis.md derives the figures.
 
     Args:
-        gain: How much less a trial leaves, where it differs from no mistake: at least this.
+        gain: How much less a trial leaves, where it differs from no mistake: at least this; and at
+            least the root of what it leaves, in units of noise: what explains little has to gain
+            more.
         frame_gain: The same in each single frame, but for chance; a picture may hide what others
             show.
         effect: What a mistake changes, mean square in units of noise, where it changes anything:
@@ -59,6 +61,8 @@ class Criterion:
 
 
 CRITERION = Criterion()
+#: What a fitted figure at an output assumes, in mistakes.
+FITS: Mapping[str, float] = {"": 0.0, "boxes": 1.5, "affine": 2.0}
 
 
 def accepted(
@@ -126,10 +130,14 @@ def is_close(row: Tried) -> bool:
     return row.residual <= CLOSE * min(row.unsure, CLOSE)
 
 
-def complexity(row: Tried) -> int:
-    """Return how much a trial assumes: mistakes, and whether figures were fitted."""
-    fitted = any(left.reading.fit for lefts in row.lefts for left in lefts.values())
-    return len(row.causes) + 2 * int(fitted) + int(row.fitted)
+def complexity(row: Tried) -> float:
+    """Return how much a trial assumes: mistakes, and whether figures were fitted.
+
+    A unit of boxes is less of an assumption than a scale and an offset.
+    """
+    fits = {left.reading.fit for lefts in row.lefts for left in lefts.values()}
+    fitted = max(FITS[fit] for fit in fits or {""})
+    return len(row.causes) + fitted + int(row.fitted)
 
 
 def _explains(
@@ -143,9 +151,10 @@ def _explains(
     if row.input is not None and _scaled_anyway(row, base):
         return False
     gains = experiment.gains(row, base)
-    size = sum(left.values.size for lefts in row.lefts for left in lefts.values())
+    size = experiment.numbers(row)
+    least = max(criterion.gain, math.sqrt(row.residual))
     gained = any(
-        gain >= max(criterion.gain, gain_by_chance(count, elements))
+        gain >= max(least, gain_by_chance(count, elements))
         for gain, elements in ((gain_of(row, base), size), (gains.whole, gains.elements))
     )
     each = holds_in_frames(

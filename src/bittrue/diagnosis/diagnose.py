@@ -270,7 +270,7 @@ class _Answer:
             return rows
         if looked.right:
             return [row for row in rows if row.unseen]
-        return looked.matching
+        return looked.matching or rows
 
     def _by_contract(
         self, looked: Looked, answers: Sequence[Explanation], searched: Searched

@@ -187,6 +187,14 @@ class Experiment:
             cube / weight if weight else 0.0,
         )
 
+    def numbers(self, row: Tried) -> float:
+        """Return how many independent numbers a trial is compared with: shares add up to 1."""
+        return sum(
+            left.values.size * (self._shown(name).free if name in self.names else 1.0)
+            for lefts in row.lefts
+            for name, left in lefts.items()
+        )
+
     def _weighted(self, row: Tried, base: Tried, index: int) -> tuple[float, ...]:
         sums = np.zeros(5)
         for name, mine in row.lefts[index].items():
@@ -211,12 +219,13 @@ class Experiment:
             a = (none.values - base.predicted[index][name]) / scale
             b = (mine.values - row.predicted[index][name]) / scale
             u = np.minimum(np.abs(a - b), MOST)
+            free = self._shown(name).free if name in self.names else 1.0
             sums += [
-                float((u * np.minimum(np.square(a), MOST)).sum()),
-                float((u * np.minimum(np.square(b), MOST)).sum()),
-                float(u.sum()),
-                float(np.square(u).sum()),
-                float((u**3).sum()),
+                free * float((u * np.minimum(np.square(a), MOST)).sum()),
+                free * float((u * np.minimum(np.square(b), MOST)).sum()),
+                free * float(u.sum()),
+                free * float(np.square(u).sum()),
+                free * float((u**3).sum()),
             ]
         return tuple(float(part) for part in sums)
 
@@ -477,12 +486,23 @@ def grid(values: F64) -> float | None:
         return None
     gaps = np.diff(levels)
     gaps = gaps[gaps > 1e-6 * float(np.ptp(levels))]
-    for part in (1, 2, 3, 4, 5, 6, 7, 8):
-        step = float(gaps.min()) / part
+    gaps.sort()
+    for part in range(1, int(MOST_STEPS) + 1):
+        step = _refined(float(gaps[0]) / part, gaps)
         steps = gaps / step
         if float(np.abs(steps - np.rint(steps)).max()) < 0.05:
             return step
     return None
+
+
+def _refined(step: float, gaps: F64, most: int = 64) -> float:
+    """Return a step made more exact by ever larger gaps: the least one alone is rounded most."""
+    some = gaps[:: max(1, gaps.size // most)]
+    total, count = 0.0, 0.0
+    for gap in some:
+        total, count = total + float(gap), count + max(1.0, float(np.rint(gap / step)))
+        step = total / count
+    return step
 
 
 def label(reading: Reading) -> str:
@@ -515,4 +535,5 @@ def _price(rows: Sequence[Left]) -> float:
     A unit of boxes is likelier than a scale and an offset of them.
     """
     left = max(float(np.mean([row.residual for row in rows])), 1e-6)
+    left = left if left < NOTHING else max(left, HALF)  # all of the noise is explained then
     return left * {"": 1.0, "boxes": FITTED, "affine": 1.5 * FITTED}[rows[0].reading.fit]

@@ -29,6 +29,8 @@ Inputs = Mapping[str, np.ndarray]
 WEIGHT_STEPS = tuple(2.0**bits / 127 for bits in (4, 2, 0, 3, 5))
 #: What is left of an inner tensor that is right, and of one that is wrong, in units of noise.
 RIGHT, WRONG = 3.0, 9.0
+#: So many numbers are looked at first, where there is time for the frames that hold them.
+NUMBERS = 64
 #: Parts of a layer's range that may be kept.
 CUTS = (0.3, 0.6)
 #: Parts of a layer's range that one step may be.
@@ -64,8 +66,9 @@ class GraphTrials:
         feeds: What it is given: one mapping a frame.
         device: Outputs and inner tensors of the device, by the graph's own names: one a frame.
         noise: Of the outputs.
-        ranges: Least and greatest value of every stored value over the frames.
+        ranges: Least and greatest value of every input and stored value over the frames.
         tried: How many alterations were looked at.
+        first: On so many frames each alteration is looked at, before the best are on all.
     """
 
     runner: AlteredRunner
@@ -74,6 +77,7 @@ class GraphTrials:
     noise: Mapping[str, Noise]
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     tried: int = 0
+    first: int = 1
     _power: dict[str, F64] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -81,17 +85,21 @@ class GraphTrials:
         stored = self.runner.made.stored
         for feeds, given in zip(self.feeds, self.device, strict=True):
             found = self.runner.run(feeds, taps=stored)
+            for name, array in feeds.items():
+                self._widen(name, array)
             for name in self.inner:
                 given[name] = within_limits(given[name], found[name].astype(np.float64))
             for name in stored:
-                low, high = float(found[name].min()), float(found[name].max())
-                old = self.ranges.get(name, (low, high))
-                self.ranges[name] = (min(low, old[0], 0.0), max(high, old[1], 0.0))
+                self._widen(name, found[name])
             for name, array in found.items():
                 if name in self.inner:
-                    self._power[name] = np.array(
-                        max(INNER * float(np.square(array, dtype=np.float64).mean()), 1e-30)
-                    )
+                    level = float(np.square(array, dtype=np.float64).mean()) / len(self.feeds)
+                    self._power[name] = self._power.get(name, np.array(1e-30)) + INNER * level
+
+    def _widen(self, name: str, array: np.ndarray) -> None:
+        low, high = float(array.min()), float(array.max())
+        old = self.ranges.get(name, (low, high))
+        self.ranges[name] = (min(low, old[0], 0.0), max(high, old[1], 0.0))
 
     @property
     def inner(self) -> tuple[str, ...]:
@@ -109,6 +117,10 @@ class GraphTrials:
     def residual(self, index: int, alteration: Alteration | None) -> float:
         """Return what an alteration leaves of a frame, outputs and inner tensors alike."""
         return float(np.mean(list(self.lefts(index, alteration).values())))
+
+    def looked(self, alteration: Alteration) -> float:
+        """Return what an alteration leaves of the first frames."""
+        return float(np.mean([self.residual(index, alteration) for index in range(self.first)]))
 
     def lefts(self, index: int, alteration: Alteration | None) -> dict[str, float]:
         """Return what an alteration leaves of each tensor of a frame, in units of noise."""
@@ -170,7 +182,13 @@ def search_graph(
         if index and time.monotonic() > deadline:
             break
         start = row.starts[turn]
-        first.append((trials.residual(0, row.make(start)), start, row))
+        began = time.monotonic()
+        left = trials.looked(row.make(start))
+        if not index:
+            taken = max(time.monotonic() - began, 1e-6)
+            trials.first = _frames(trials, (deadline - began) / (2 * taken * len(turns)))
+            left = trials.looked(row.make(start))
+        first.append((left, start, row))
         trials.tried += 1
     first.sort(key=lambda item: item[0])
     best: dict[tuple[str, str], tuple[float, float, _Candidate]] = {}
@@ -179,6 +197,12 @@ def search_graph(
     refined = [_refined(trials, item, deadline) for item in list(best.values())[:6]]
     found = [trials.on_all(_told(row, figure), row.make(figure)) for _, figure, row in refined]
     return sorted(found, key=lambda row: row.residual)
+
+
+def _frames(trials: GraphTrials, affordable: float) -> int:
+    """Return how many frames are looked at first: as many as hold NUMBERS, if there is time."""
+    wanted = -(-NUMBERS * len(trials.feeds) // max(1, trials.elements))
+    return max(1, int(min(wanted, len(trials.feeds), affordable)))
 
 
 def most_starts(rows: Sequence[_Candidate]) -> int:
@@ -201,7 +225,7 @@ def _refined(
     for _ in range(5):
         if time.monotonic() > deadline:
             break
-        near = [(trials.residual(0, row.make(f)), f) for f in (figure / step, figure * step)]
+        near = [(trials.looked(row.make(f)), f) for f in (figure / step, figure * step)]
         left, figure = min([(left, figure), *near], key=lambda pair: pair[0])
         step = float(np.sqrt(step))
     return left, figure, row
@@ -250,13 +274,17 @@ def _stored_in(ranges: Mapping[str, tuple[float, float]]) -> Alteration:
 
 
 def _layers(trials: GraphTrials) -> Iterator[_Candidate]:
-    for node in suspects(trials):
+    nodes = suspects(trials)
+    if nodes and nodes[0] is trials.runner.graph.nodes[0]:
+        for name in trials.runner.graph.inputs:
+            yield from _activations(trials, name, f"input {name!r}")
+    for node in nodes:
         where = f"layer '{node.origin[0] if node.origin else node.name}'"
         if node.name in trials.runner.made.weights:
             yield _weights(trials, node, where)
         for name in node.outputs:
             if name in trials.ranges:
-                yield from _activations(trials, name, where, node)
+                yield from _activations(trials, name, where, shared=node.op == "Concat")
         if node.name in trials.runner.made.clips:
             yield _fixed(
                 "graph.weights",
@@ -307,8 +335,10 @@ def _weights(trials: GraphTrials, node: Node, where: str) -> _Candidate:
     )
 
 
-def _activations(trials: GraphTrials, name: str, where: str, node: Node) -> Iterator[_Candidate]:
-    low, high = trials.ranges[name]
+def _activations(
+    trials: GraphTrials, name: str, where: str, *, shared: bool = False
+) -> Iterator[_Candidate]:
+    low, high = trials.ranges.get(name, (0.0, 0.0))
     if high <= low:
         return
 
@@ -328,7 +358,6 @@ def _activations(trials: GraphTrials, name: str, where: str, node: Node) -> Iter
         cut,
         CUTS,
     )
-    shared = node.op == "Concat"
     yield _Candidate(
         "quant.shared_scale" if shared else "quant.activations",
         lambda figure: f"in steps of {figure * (high - low):.4g}, it spans {low:.4g}..{high:.4g}",

@@ -28,6 +28,8 @@ Seen = Callable[[str, int, int], None]
 ORDINARY = 3.0
 #: So many frames are taken for what a network was calibrated with.
 CALIBRATION = 3
+#: How dark the pictures of a weak calibration may have been.
+DARK = (0.3, 0.15, 0.08, 0.04)
 #: A device whose every value is so near to the float network's computes in floats.
 FLOAT = 1e-3
 #: Where the ordinary noise is not known, this much signal over what differs is ordinary: the bound
@@ -320,8 +322,10 @@ def _samples(scene: Scene) -> dict[str, list[Inputs]]:
         "raw pixels 0..255, not normalised": list(wide),
         "pixels / 255": [row / 255 for row in wide],
         "pixels normalised twice": [scaling(scaling(row)) for row in wide],
-        "weak: dark pictures": [scaling(row * 0.25) for row in wide],
-        "weak: very dark pictures": [scaling(row * 0.08) for row in wide],
+        **{
+            f"weak: pictures darkened to {share:.0%}": [scaling(row * share) for row in wide]
+            for share in DARK
+        },
         "weak: pictures without contrast": [
             scaling(row.mean() + (row - row.mean()) * 0.2) for row in wide
         ],

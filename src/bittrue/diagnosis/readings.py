@@ -27,6 +27,10 @@ Fit = Literal["", "affine", "boxes"]
 CODES = 256
 #: Shares below this say nothing about what went into a sigmoid or softmax.
 LEAST = 1e-4
+#: Scores below this are 0 to many a device of 8 bits.
+SCORE = 0.03
+#: Customary thresholds.
+LEVELS = (0.01, 0.02, 0.025, *(round(0.05 * index, 2) for index in range(1, 19)))
 #: Outputs whose orders are all tried; of more, only pairs are exchanged.
 ORDERS = 4
 _MEND_ORDER = "d = outputs[{name!r}]  # by name, never by position"
@@ -64,6 +68,7 @@ class Traits:
         adds_up: These add up to 1 along the axis of classes.
         meant: The reference gives values from 0 to 1 only.
         beside: There are other outputs.
+        free: The part of its numbers that is independent: of C shares that add up to 1, C - 1.
     """
 
     codes: bool = False
@@ -71,6 +76,7 @@ class Traits:
     adds_up: bool = False
     meant: bool = False
     beside: bool = False
+    free: float = 1.0
 
 
 def traits(given: Sequence[np.ndarray], meant: Sequence[F64], *, beside: bool = False) -> Traits:
@@ -87,7 +93,10 @@ def traits(given: Sequence[np.ndarray], meant: Sequence[F64], *, beside: bool = 
     sums = [np.asarray(row, np.float64).reshape(meant[0].shape) for row in given] if alike else []
     shares = _is_share(flat)
     adds_up = shares and alike and _adds_up(np.stack(sums), axis + 1)
-    return Traits(is_codes(flat), shares, adds_up, all(map(_is_share, meant)), beside)
+    classes = meant[0].shape[axis]
+    tied = classes > 1 and all(_is_share(row) and _adds_up(row, axis) for row in meant)
+    free = 1 - 1 / classes if tied else 1.0
+    return Traits(is_codes(flat), shares, adds_up, all(map(_is_share, meant)), beside, free)
 
 
 def readings(
@@ -381,6 +390,8 @@ def _activated(output: str, values: F64, shown: Traits) -> Iterator[Reading]:
         )
         if after[name]:
             yield Reading(output, twice, values, forward=function)
+        if after[name]:
+            continue  # what comes before it would not look as what comes behind it
         left_out = Mistake(
             "output.activation_missing",
             f"the device gives what comes before the {name}",
@@ -428,23 +439,24 @@ def _cut(
 def threshold_of(values: F64, reference: F64) -> float | None:
     """Return the frozen threshold that a device's scores show; None where they show none.
 
-    The least score above 0 lies at a round value, and the reference has many scores below it.
+    Of the customary levels that no score lies below but 0, it is the one under which the reference,
+    cut off there, comes nearest to what the device gave.
+
+    Args:
+        values: The device's, of all frames.
+        reference: What they should be.
     """
     positive = values[values > 0]
-    if positive.size < 2 or float((values == 0).mean()) < 0.1 or not (values >= 0).all():
+    if not positive.size or not (values == 0).any() or not (values >= 0).all():
         return None
-    least = float(positive.min())
-    level = _round_below(least)
-    if level is None:
+    fitting = [level for level in LEVELS if level <= 1.03 * float(positive.min())]
+    gone = {level: (reference > 0) & (reference < level) for level in fitting}
+    left = {
+        level: float(np.square(values - np.where(gone[level], 0.0, reference)).sum())
+        for level in fitting
+    }
+    plain = float(np.square(values - reference).sum())
+    best = min(fitting, key=lambda level: left[level], default=0.0)
+    if not best or left[best] >= plain or float(reference[gone[best]].max(initial=0.0)) < SCORE:
         return None
-    below = (reference > 0.2 * level) & (reference < 0.9 * level)
-    if int(below.sum()) < 3:
-        return None
-    return level if float((values[below] == 0).mean()) > 0.9 else None
-
-
-def _round_below(least: float) -> float | None:
-    """Return the greatest customary threshold that a least score is just above."""
-    steps = (0.01, 0.02, 0.025, *(round(0.05 * index, 2) for index in range(1, 19)))
-    fitting = [level for level in steps if 0.97 * level <= least <= 1.35 * level + 0.02]
-    return max(fitting, key=lambda level: -abs(least - level)) if fitting else None
+    return best if float((values[gone[best]] == 0).mean()) > 0.9 else None

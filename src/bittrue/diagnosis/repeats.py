@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from bittrue.diagnosis.chance import holds_in_frames
 from bittrue.diagnosis.facts import Explanation, Mistake
 from bittrue.diagnosis.noise import Noise
 from bittrue.diagnosis.residual import mean_square
@@ -101,7 +102,9 @@ def stale(
         if any(row is None for row in (*own, *before)):
             return None
         timely, lagging = np.array(own, np.float64), np.array(before, np.float64)
-        if (lagging * LATE_GAIN < timely).all() and lagging.mean() < NEAR:
+        numbers = sum(array.size for array in exact[0].values())
+        each = holds_in_frames(lagging.tolist(), timely.tolist(), numbers, LATE_GAIN)
+        if each and LATE_GAIN * lagging.mean() < timely.mean() and lagging.mean() < NEAR:
             what = "the frame before" if late == 1 else f"{late} frames before"
             mistake = Mistake("runtime.stale", f"each output is that of {what}", mend=(_STALE,))
             told = (

@@ -141,7 +141,7 @@ def _boxes(
 ) -> tuple[Left, ...] | None:
     """Fit one factor for x and width, one for y and height, through 0."""
     axis = box_axis(predicted[0].shape, beside=True)
-    if axis is None:
+    if axis is None or np.unique(np.stack(predicted)).size < FEWEST:
         return None
     p = np.stack([np.moveaxis(row, axis, 0) for row in predicted], axis=1)
     d = np.stack([np.moveaxis(row.values, axis, 0) for row in rows], axis=1)

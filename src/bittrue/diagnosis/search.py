@@ -88,11 +88,16 @@ class _Search:
         experiment: Experiment,
         mistake: Mistake | None,
         values: Callable[[Frame], F32 | None],
+        *,
+        plainly: bool = False,
     ) -> float:
-        """Return what an input mistake leaves of the first frames, the best reading of outputs."""
+        """Return what an input mistake leaves of the first frames, the best reading of outputs.
+
+        `plainly`: with nothing wrong at the outputs.
+        """
         count = self.first
         made = experiment.trials(self.frames[:count], mistake, values, self.read[:count])
-        return min((trial.residual for trial in made), default=math.inf)
+        return min((row.residual for row in made[: 1 if plainly else None]), default=math.inf)
 
 
 def search(
@@ -235,10 +240,14 @@ def _fitted(search: _Search, deadline: float) -> Groups:
         return values
 
     spread = float(meant.max() - meant.min()) / 2
-    found = fit_affine(spread, lambda row: search.left(quick, None, through(row)), deadline)
+
+    def left(row: Affine) -> float:
+        return search.left(quick, None, through(row), plainly=True)
+
+    found = fit_affine(spread, left, deadline)
     if found is None or found.is_identity:
         return []
-    score = search.left(quick, None, through(found))
+    score = left(found)
     rows = _named(found, scene.target)
     return [(score, [Hypothesis(row, through(found), fitted=True) for row in rows])]
 

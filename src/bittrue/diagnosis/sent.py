@@ -26,6 +26,8 @@ SAME = 2e-3
 #: A mistake makes what was sent if it comes so near, in parts of the spread of what was sent: two
 #: libraries' YCbCr differ by 0.02.
 NEAR = 0.04
+#: ... or within this part of how far what was meant is from what was sent.
+PART = 0.04
 #: Two mistakes whose distances to what was sent differ by less than this make the same array.
 ALIKE = 1e-3
 
@@ -145,14 +147,19 @@ def _matching(
     rows: Sequence[Hypothesis], frames: Sequence[Frame], pairs: Sequence[tuple[F32, F32]]
 ) -> tuple[Hypothesis, ...]:
     """Return the mistakes that make just what was sent: by the first frame, then by all."""
-    first = [(_gap(row, frames[0], *pairs[0]), row) for row in rows]
-    near = [row for gap, row in first if gap <= NEAR]
-    found = [
-        (max(_gap(row, frame, *pair) for frame, pair in zip(frames, pairs, strict=True)), row)
+    most = [max(NEAR, PART * _gap_of(meant, held, meant)) for held, meant in pairs]
+    near = [row for row in rows if _gap(row, frames[0], *pairs[0]) <= most[0]]
+    each = [
+        ([_gap(row, frame, *pair) for frame, pair in zip(frames, pairs, strict=True)], row)
         for row in near
     ]
+    found = [
+        (float(np.mean(gaps)), row)
+        for gaps, row in each
+        if all(gap <= limit for gap, limit in zip(gaps, most, strict=True))
+    ]
     found.sort(key=lambda item: item[0])
-    return tuple(row for gap, row in found if gap <= NEAR and gap <= found[0][0] + ALIKE)
+    return tuple(row for gap, row in found if gap <= found[0][0] + ALIKE)
 
 
 def _gap(row: Hypothesis, frame: Frame, held: F32, meant: F32) -> float:
@@ -160,6 +167,10 @@ def _gap(row: Hypothesis, frame: Frame, held: F32, meant: F32) -> float:
     made = row.values(frame)
     if made is None:
         return np.inf
+    return _gap_of(made, held, meant)
+
+
+def _gap_of(made: F32, held: F32, meant: F32) -> float:
     spread = float(held.std()) or float(meant.std()) or 1.0
     gap = np.asarray(made, np.float64) - held
     return float(np.sqrt(np.square(gap).mean())) / spread
