@@ -78,7 +78,13 @@ def accepted(
     fitting = [row for row in searched.tried if _explains(row, base, experiment, criterion, count)]
     if not fitting:
         return []
-    best = min(fitting, key=lambda row: row.score * criterion.step ** complexity(row))
+
+    def price(row: Tried) -> float:
+        """What one more mistake gains must be more than it gains by chance."""
+        by_chance = gain_by_chance(count, experiment.numbers(row))
+        return row.score * max(criterion.step, min(by_chance, criterion.far)) ** complexity(row)
+
+    best = min(fitting, key=price)
     best = _completed(best, fitting, experiment, criterion)
     tied = [row for row in fitting if row is best or _ties(row, best, experiment, criterion)]
     tied.sort(key=lambda row: (row is not best, _prior(row), row.score))

@@ -337,6 +337,7 @@ class Experiment:
             ]
             for instrument in self.instruments
         ]
+        table = [[self._with_inner(*pair) for pair in zip(table[0], rows, strict=True)] for rows in table]
         parts = [[self.seen(outputs) for outputs in rows] for rows in table]
         unsure = max(1.0, self._between(parts[0], parts[-1]))
         for instrument, predictions, whole in zip(self.instruments, parts, table, strict=True):
@@ -345,6 +346,12 @@ class Experiment:
                 if key not in found or row.residual < found[key].residual:
                     found[key] = replace(row, unsure=unsure, whole=tuple(whole))
         return list(found.values())
+
+    def _with_inner(
+        self, exact: Mapping[str, F64], outputs: Mapping[str, F64]
+    ) -> Mapping[str, F64]:
+        """Return outputs with the float network's inner tensors: these must fit in any case."""
+        return {**{name: exact[name] for name in exact if name in self.inner}, **outputs}
 
     def _between(
         self, one: Sequence[Mapping[str, F64]], other: Sequence[Mapping[str, F64]]

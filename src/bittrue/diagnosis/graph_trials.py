@@ -31,6 +31,8 @@ WEIGHT_STEPS = tuple(2.0**bits / 127 for bits in (4, 2, 0, 3, 5))
 RIGHT, WRONG = 3.0, 9.0
 #: So many numbers are looked at first, where there is time for the frames that hold them.
 NUMBERS = 64
+#: How much wider ranges are for a look at how much they decide.
+WIDER = 1.1
 #: Parts of a layer's range that may be kept.
 CUTS = (0.3, 0.6)
 #: Parts of a layer's range that one step may be.
@@ -45,11 +47,14 @@ class GraphTrial:
         mistake: What it is.
         alteration: How it is made.
         residuals: What it leaves, of each frame.
+        unsure: How far the prediction moves where ranges are a little wider, in units of noise: what
+            a network was calibrated with is never known just so.
     """
 
     mistake: Mistake
     alteration: Alteration
     residuals: tuple[float, ...]
+    unsure: float = 0.0
 
     @property
     def residual(self) -> float:
@@ -139,7 +144,22 @@ class GraphTrials:
         """Return a trial on all frames."""
         frames = range(len(self.feeds))
         left = tuple(self.residual(index, alteration) for index in frames)
-        return GraphTrial(mistake, alteration, left)
+        whole = mistake.cause.startswith("quant.calibration")
+        return GraphTrial(mistake, alteration, left, self._unsure(alteration) if whole else 0.0)
+
+    def _unsure(self, alteration: Alteration) -> float:
+        """Return how far the first frame's outputs move where each range is wider by WIDER."""
+        other = Alteration(
+            limits={n: (low * WIDER, high * WIDER) for n, (low, high) in alteration.limits.items()},
+            steps={name: step * WIDER for name, step in alteration.steps.items()},
+        )
+        one, two = (self.runner.run(self.feeds[0], row) for row in (alteration, other))
+        gaps = [
+            mean_square(one[name].astype(np.float64) - two[name], self.noise[name].power)
+            for name in one
+            if name in self.noise
+        ]
+        return float(np.mean(gaps)) if gaps else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,10 +126,8 @@ def _expanded(pixels: Pixels) -> Pixels:
     return np.clip(np.rint((pixels - 16) * (255 / 219)), 0, 255)
 
 
-def _as_rgb(change: Callable[[Pixels], Pixels], colour: str) -> Callable[[Pixels], Pixels]:
-    """Return a change that is defined on red, green, blue, for a network's own order."""
-    if colour != "BGR":
-        return change
+def _swapped(change: Callable[[Pixels], Pixels]) -> Callable[[Pixels], Pixels]:
+    """Return a change that is defined on red, green, blue, for pixels in the other order."""
     return lambda pixels: change(pixels[..., ::-1])
 
 
@@ -225,12 +223,13 @@ def _colour_spaces(colour: str) -> Iterator[PixelMistake]:
         ),
     )
     for what, mend, change in rows:
-        yield PixelMistake(
-            "input.colour_space",
-            f"{what} where {colour} is expected",
-            mend,
-            _as_rgb(change, colour),
-        )
+        right, wrong = change, _swapped(change)
+        if colour == "BGR":
+            right, wrong = wrong, right
+        told = f"{what} where {colour} is expected"
+        yield PixelMistake("input.colour_space", told, mend, right)
+        other = f"{told}, made of pixels in the other order of channels"
+        yield PixelMistake("input.colour_space", other, mend, wrong)
 
 
 # --- another frame -------------------------------------------------------------------------------

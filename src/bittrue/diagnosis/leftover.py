@@ -43,6 +43,10 @@ SMALLER = 0.97
 GAIN, FRAME_GAIN = 2.0, 1.3
 #: What a graph trial leaves is at most this, or so many times less than the network as it is.
 FAR, DECISIVE = 60.0, 100.0
+#: What leaves so many times less than the network as it is, is the nearest where nothing fits.
+NEARER = 1.4
+#: No more causes than this are named by elimination.
+MOST_NAMED = 3
 #: Trials within this factor of the best one fit equally well.
 TIE = 1.25
 
@@ -83,7 +87,7 @@ def left_unexplained(
         budget: Seconds for experiments on the network itself.
         seen: For progress.
     """
-    ratio = math.sqrt(base.residual)
+    ratio = math.sqrt(_ordinarily(base.residuals))
     if base.residual == 0:
         return Leftover((_said("none", f"every value is what {_whose(base)} gives", 1.0),))
     worst = _worst(base, made.exact(scene.frames))
@@ -114,6 +118,12 @@ def left_unexplained(
         return Leftover(_by_elimination(told, smaller=smaller))
     found = search_graph(trials, _samples(scene), deadline=time.monotonic() + budget, seen=seen)
     return _decided(trials, found, told, smaller)
+
+
+def _ordinarily(residuals: Sequence[float]) -> float:
+    """Return what is left of the frames without the worst quarter: noise is not alike in each."""
+    kept = sorted(residuals)[: len(residuals) - len(residuals) // 4]
+    return float(np.mean(kept))
 
 
 def _least_sqnr(base: Tried, exact: Sequence[Mapping[str, F64]]) -> float:
@@ -197,11 +207,12 @@ def _decided(trials: GraphTrials, found: Sequence[GraphTrial], told: str, smalle
         row
         for row in found
         if row.residual * wanted <= base
-        and (row.residual <= FAR or row.residual * DECISIVE <= base)
+        and (row.residual <= max(FAR, 2 * row.unsure) or row.residual * DECISIVE <= base)
         and holds_in_frames(row.residuals, none, trials.elements / count, FRAME_GAIN)
     ]
     if not fitting:
-        return Leftover(_by_elimination(told, first, smaller), facts, first)
+        near = [row.mistake for row in found[:1] if row.residual * NEARER <= base]
+        return Leftover(_by_elimination(told, first, smaller, near), facts, first)
     distinct: dict[str, GraphTrial] = {}
     for row in fitting:
         if row.residual <= fitting[0].residual * TIE:
@@ -252,10 +263,16 @@ def _smaller(base: Tried, exact: Sequence[Mapping[str, F64]]) -> str:
     return f"the device's outputs are {slope:.3g} times as large as they should be"
 
 
-def _by_elimination(told: str, first: str = "", smaller: str = "") -> tuple[Explanation, ...]:
-    """Return what is left when nothing that can be reproduced fits."""
+def _by_elimination(
+    told: str, first: str = "", smaller: str = "", near: Sequence[Mistake] = ()
+) -> tuple[Explanation, ...]:
+    """Return what is left when nothing that can be reproduced fits, the nearest trial first."""
     seen = (told, f"the first inner tensor that is off is {first!r}") if first else (told,)
     seen = (*seen, smaller) if smaller else seen
+    rows = [
+        Mistake(row.cause, f"{row.what}, or the like", row.where, row.mend, "statistics")
+        for row in near
+    ]
     mend = {
         "quant.activations": "compare layer dumps of the device with `bittrue compare --layers`",
         "graph.weights": "compare the checkpoint that was deployed with the reference's (sha256)",
@@ -264,12 +281,13 @@ def _by_elimination(told: str, first: str = "", smaller: str = "") -> tuple[Expl
         mend["runtime.saturation"] = (
             "run it on a CPU with VNNI, or quantise weights to 7 bits (reduce_range=True)"
         )
-    return tuple(
-        Explanation(
-            (Mistake(cause, told, mend=(line,), decided_by="statistics"),), 0.3, seen, proved=False
-        )
+    named = {row.cause for row in rows}
+    rows += [
+        Mistake(cause, told, mend=(line,), decided_by="statistics")
         for cause, line in mend.items()
-    )
+        if cause not in named
+    ]
+    return tuple(Explanation((row,), 0.3, seen, proved=False) for row in rows[:MOST_NAMED])
 
 
 def _said(cause: str, told: str, sure: float) -> Explanation:

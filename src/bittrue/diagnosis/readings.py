@@ -27,6 +27,8 @@ Fit = Literal["", "affine", "boxes"]
 CODES = 256
 #: Shares below this say nothing about what went into a sigmoid or softmax.
 LEAST = 1e-4
+#: What comes before an activation spans at least this.
+SPREAD = 0.2
 #: Scores below this are 0 to many a device of 8 bits.
 SCORE = 0.03
 #: Customary thresholds.
@@ -69,6 +71,7 @@ class Traits:
         meant: The reference gives values from 0 to 1 only.
         beside: There are other outputs.
         free: The part of its numbers that is independent: of C shares that add up to 1, C - 1.
+        spread: From the device's least value to its greatest.
     """
 
     codes: bool = False
@@ -77,6 +80,7 @@ class Traits:
     meant: bool = False
     beside: bool = False
     free: float = 1.0
+    spread: float = 0.0
 
 
 def traits(given: Sequence[np.ndarray], meant: Sequence[F64], *, beside: bool = False) -> Traits:
@@ -96,7 +100,15 @@ def traits(given: Sequence[np.ndarray], meant: Sequence[F64], *, beside: bool = 
     classes = meant[0].shape[axis]
     tied = classes > 1 and all(_is_share(row) and _adds_up(row, axis) for row in meant)
     free = 1 - 1 / classes if tied else 1.0
-    return Traits(is_codes(flat), shares, adds_up, all(map(_is_share, meant)), beside, free)
+    return Traits(
+        is_codes(flat),
+        shares,
+        adds_up,
+        all(map(_is_share, meant)),
+        beside,
+        free,
+        float(np.ptp(flat)) if flat.size else 0.0,
+    )
 
 
 def readings(
@@ -390,8 +402,8 @@ def _activated(output: str, values: F64, shown: Traits) -> Iterator[Reading]:
         )
         if after[name]:
             yield Reading(output, twice, values, forward=function)
-        if after[name]:
-            continue  # what comes before it would not look as what comes behind it
+        if after[name] or shown.spread < SPREAD:
+            continue  # what comes before it neither looks as what comes behind it, nor is all alike
         left_out = Mistake(
             "output.activation_missing",
             f"the device gives what comes before the {name}",

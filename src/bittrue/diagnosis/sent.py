@@ -147,7 +147,8 @@ def _matching(
     rows: Sequence[Hypothesis], frames: Sequence[Frame], pairs: Sequence[tuple[F32, F32]]
 ) -> tuple[Hypothesis, ...]:
     """Return the mistakes that make just what was sent: by the first frame, then by all."""
-    most = [max(NEAR, PART * _gap_of(meant, held, meant)) for held, meant in pairs]
+    far = [_gap_of(meant, held, meant) for held, meant in pairs]
+    most = [min(max(NEAR, PART * gap), gap / 2) for gap in far]
     near = [row for row in rows if _gap(row, frames[0], *pairs[0]) <= most[0]]
     each = [
         ([_gap(row, frame, *pair) for frame, pair in zip(frames, pairs, strict=True)], row)
