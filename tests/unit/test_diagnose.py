@@ -256,13 +256,31 @@ def test_raw_bytes_that_were_sent_have_the_contract_s_shape(home, tmp_path) -> N
 
 
 def test_a_buffer_of_the_right_form_that_was_not_meant_is_not_healthy(home, tmp_path) -> None:
-    np.save(tmp_path / "sent.npy", PICTURES[0][:, ::-1, ::-1])
+    np.save(tmp_path / "sent.npy", np.roll(PICTURES[0], 5, axis=2))
     what = Given(
         model=str(home / "seeing.bta"), pictures=(home / "0.png",), sent=(tmp_path / "sent.npy",)
     )
     found = diagnose(what)
     assert not found.healthy
     assert "not what was meant" in found.verdict
+
+
+@pytest.mark.parametrize(
+    ("turned", "told"),
+    [
+        (PICTURES[0][:, ::-1, ::-1], "upside down"),
+        (PICTURES[0][:, :, ::-1], "mirrored left to right"),
+        (np.rot90(PICTURES[0], -1, (1, 2)), "turned clockwise"),
+    ],
+)
+def test_a_picture_that_is_turned_is_told_from_what_was_sent(home, tmp_path, turned, told) -> None:
+    np.save(tmp_path / "sent.npy", np.ascontiguousarray(turned))
+    what = Given(
+        model=str(home / "seeing.bta"), pictures=(home / "0.png",), sent=(tmp_path / "sent.npy",)
+    )
+    found = diagnose(what)
+    assert causes(found) == [{"input.transposed"}]
+    assert told in found.verdict
 
 
 def test_a_float64_buffer_is_told_by_its_bytes(home, tmp_path) -> None:

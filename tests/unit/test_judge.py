@@ -224,9 +224,10 @@ def test_a_cause_fails_however_unsure_it_is() -> None:
     assert not judged(unsure, min_confidence=0.5).passed
 
 
-def test_the_residual_is_the_error_ratio_of_a_diagnosis() -> None:
-    assert judged(healthy(), max_error_ratio=1.02).passed
-    assert failures(judged(healthy(), max_error_ratio=1.01)) == [("limit", "error ratio")]
+def test_the_root_of_the_residual_is_the_error_ratio_of_a_diagnosis() -> None:
+    ratio = math.sqrt(healthy().residual or 0.0)
+    assert judged(healthy(), max_error_ratio=ratio + 1e-3).passed
+    assert failures(judged(healthy(), max_error_ratio=ratio - 1e-3)) == [("limit", "error ratio")]
 
 
 def test_what_was_not_tried_is_skipped_and_counted() -> None:

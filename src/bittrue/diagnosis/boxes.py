@@ -65,7 +65,7 @@ _FORMS: tuple[tuple[str, str, Change], ...] = (
         "x1, y1, x2, y2 = cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2",
         _corners_of_centres,
     ),
-    ("y before x", "boxes = boxes[..., [1, 0, 3, 2]]", _y_first),
+    ("y before x", "boxes = np.take(boxes, [1, 0, 3, 2], axis={axis})", _y_first),
     (
         "corners where corner and size are expected",
         "w, h = x2 - x1, y2 - y1",
@@ -89,9 +89,7 @@ _FORMS: tuple[tuple[str, str, Change], ...] = (
 )
 
 
-def box_readings(
-    values: F64, shape: tuple[int, ...], *, beside: bool = False
-) -> Iterator[Boxed]:
+def box_readings(values: F64, shape: tuple[int, ...], *, beside: bool = False) -> Iterator[Boxed]:
     """Yield an output with its boxes in each other form; nothing where it holds no boxes.
 
     Args:
@@ -105,7 +103,7 @@ def box_readings(
         return
     rows = np.moveaxis(values, axis, 0)
     for what, mend, change in _FORMS:
-        yield Boxed(what, mend, _with_boxes(values, axis, change(rows[:4])))
+        yield Boxed(what, mend.format(axis=axis), _with_boxes(values, axis, change(rows[:4])))
 
 
 def _with_boxes(values: F64, axis: int, boxes: F64) -> F64:

@@ -82,7 +82,8 @@ def accepted(
     def price(row: Tried) -> float:
         """What one more mistake gains must be more than it gains by chance."""
         by_chance = gain_by_chance(count, experiment.numbers(row))
-        return row.score * max(criterion.step, min(by_chance, criterion.far)) ** complexity(row)
+        step = max(criterion.step, min(by_chance, criterion.far))
+        return float(row.score * step ** complexity(row))
 
     best = min(fitting, key=price)
     best = _completed(best, fitting, experiment, criterion)

@@ -337,7 +337,9 @@ class Experiment:
             ]
             for instrument in self.instruments
         ]
-        table = [[self._with_inner(*pair) for pair in zip(table[0], rows, strict=True)] for rows in table]
+        table = [
+            [self._with_inner(*pair) for pair in zip(table[0], rows, strict=True)] for rows in table
+        ]
         parts = [[self.seen(outputs) for outputs in rows] for rows in table]
         unsure = max(1.0, self._between(parts[0], parts[-1]))
         for instrument, predictions, whole in zip(self.instruments, parts, table, strict=True):

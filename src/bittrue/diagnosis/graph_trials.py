@@ -47,8 +47,8 @@ class GraphTrial:
         mistake: What it is.
         alteration: How it is made.
         residuals: What it leaves, of each frame.
-        unsure: How far the prediction moves where ranges are a little wider, in units of noise: what
-            a network was calibrated with is never known just so.
+        unsure: How far the prediction moves where ranges are a little wider, in units of noise:
+            what a network was calibrated with is never known just so.
     """
 
     mistake: Mistake

@@ -148,6 +148,7 @@ def pixel_mistakes(colour: str, *, whole_picture: bool) -> Iterator[PixelMistake
         )
         yield from _layouts()
     yield from _transpositions(whole_picture)
+    yield from _turns(whole_picture)
     if colour != "GRAY":
         yield from _colour_spaces(colour)
     yield PixelMistake(
@@ -200,6 +201,31 @@ def _transpositions(square: bool) -> Iterator[PixelMistake]:
             "x = cv2.resize(picture, (width, height))  # OpenCV and Pillow take the width first",
             _rows_of_width,
         )
+
+
+def _turns(square: bool) -> Iterator[PixelMistake]:
+    """A camera that is mounted otherwise, or a picture whose EXIF orientation was not applied."""
+    rows: list[tuple[str, str, Callable[[Pixels], Pixels]]] = [
+        ("mirrored left to right", "picture = picture[:, ::-1]", lambda x: x[:, :, ::-1]),
+        ("upside down (turned by 180 degrees)", "picture = picture[::-1, ::-1]", _halfway),
+        ("mirrored top to bottom", "picture = picture[::-1]", lambda x: x[:, ::-1]),
+    ]
+    if square:
+        rows += [
+            ("turned clockwise", "picture = np.rot90(picture)", lambda x: np.rot90(x, -1, (1, 2))),
+            ("turned anticlockwise", "picture = np.rot90(picture, -1)", _anticlockwise),
+        ]
+    for what, mend, change in rows:
+        line = f"{mend}  # or PIL.ImageOps.exif_transpose(picture), before it is resized"
+        yield PixelMistake("input.transposed", f"the picture is {what}", line, change)
+
+
+def _halfway(pixels: Pixels) -> Pixels:
+    return pixels[:, ::-1, ::-1]
+
+
+def _anticlockwise(pixels: Pixels) -> Pixels:
+    return np.rot90(pixels, 1, (1, 2))
 
 
 def _colour_spaces(colour: str) -> Iterator[PixelMistake]:

@@ -283,9 +283,26 @@ def _same(one: Scaling, other: Scaling) -> bool:
 
 
 def _constants_line(scaling: Scaling) -> str:
-    mean = ", ".join(f"{value:g}" for value in scaling.mean)
-    std = ", ".join(f"{value:g}" for value in scaling.std)
-    return f"x = (pixels * {scaling.scale:.9g} - [{mean}]) / [{std}]"
+    """Return the line that normalises, without the parts that change nothing."""
+    line = "pixels.astype(np.float32)"
+    if scaling.scale != 1:
+        per = 1 / scaling.scale
+        line += f" / {per:g}" if abs(per - round(per)) < 1e-6 else f" * {scaling.scale:.9g}"
+    if scaling.mean.any():
+        line += f" - {_numbers(scaling.mean)}"
+    if (scaling.std != 1).any():
+        line = (
+            f"({line}) / {_numbers(scaling.std)}"
+            if scaling.mean.any()
+            else f"{line} / {_numbers(scaling.std)}"
+        )
+    return f"x = {line}"
+
+
+def _numbers(values: NDArray[np.float64]) -> str:
+    """Return one number where all are equal, else a list."""
+    told = [f"{value:g}" for value in values]
+    return told[0] if len(set(told)) == 1 else f"[{', '.join(told)}]"
 
 
 def _signs(door: Door) -> Iterator[ValueMistake]:

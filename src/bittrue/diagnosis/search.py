@@ -125,7 +125,9 @@ def search(
     if baseline.residual == 0:  # our own bits: there is nothing to explain
         return Searched(baseline, (), (), sum(row.runs for row in experiment.instruments))
     groups = _first_look(under_way, hypotheses, started, FIRST * budget)
-    least = min([float(np.mean(baseline.residuals[: under_way.first])), *(row[0] for row in groups)])
+    least = min(
+        [float(np.mean(baseline.residuals[: under_way.first])), *(row[0] for row in groups)]
+    )
     if fit and least > UNEXPLAINED:
         groups += _fitted(under_way, started + FITTING * budget)
     groups = _narrowed(under_way, groups, started + budget)
