@@ -277,9 +277,11 @@ class _Answer:
     ) -> tuple[Explanation, ...]:
         """Return what the sent buffer itself shows, where no experiment says more.
 
-        That another array was sent than was meant is a fact, however little the outputs show of it.
+        That another array was sent than was meant is a fact, however little the outputs show of it;
+        but only the device's own contract says how an array is to be read.
         """
-        if not looked.matching and searched.baseline.residual <= ORDINARY**2:
+        sure = looked.matching and self.scene.contract is not None
+        if not sure and searched.baseline.residual <= ORDINARY**2:
             return ()
         if self.scene.contract is None and not looked.matching:
             return ()
