@@ -82,8 +82,8 @@ def look_at_sent(scene: Scene, rows: Sequence[Hypothesis], findings: tuple[Findi
         if one is not None and other is not None
     ]
     distance = max(_distance(one, other) for one, other in pairs)
-    step = _step(door, pairs, known=scene.contract is not None)
-    if distance <= max(SAME, step):
+    known = scene.contract is not None
+    if all(_distance(*pair) <= max(SAME, _step(door, pair[1], known=known)) for pair in pairs):
         return Looked(findings, True, door, (), distance)
     matching = _matching(rows, sent, pairs) or _as_sent(scene, door, pairs, findings)
     return Looked(findings, False, door, matching, distance)
@@ -129,19 +129,19 @@ def _maps(pairs: Sequence[tuple[F32, F32]]) -> str:
     return told[0] if len(set(told)) == 1 else "(" + ", ".join(told) + ") a channel"
 
 
-def _step(door: Door, pairs: Sequence[tuple[F32, F32]], *, known: bool) -> float:
+def _step(door: Door, meant: F32, *, known: bool) -> float:
     """A code that is rounded the other way is no mistake: some thousandth of a step on average.
 
     Nor is a grey level where nobody said that the device takes pixels: its own codes may be pixels
     but for half of one.
     """
-    spread = max(float(other.std()) for _, other in pairs)
+    spread = float(meant.std())
     if not spread:
         return 0.0
     if door.kind == "codes":
         return 0.05 * door.scale / spread
     level = float(np.abs(door.scaling(np.ones(1)) - door.scaling(np.zeros(1))).max())
-    return 0.6 * level / spread if door.kind == "pixels" and not known else 0.0
+    return 0.75 * level / spread if door.kind == "pixels" and not known else 0.0
 
 
 def _distance(one: F32, other: F32) -> float:
