@@ -274,13 +274,12 @@ def _by_elimination(
         for row in near
     ]
     mend = {
-        "quant.activations": "compare layer dumps of the device with `bittrue compare --layers`",
         "graph.weights": "compare the checkpoint that was deployed with the reference's (sha256)",
+        "quant.activations": "compare layer dumps of the device with `bittrue compare --layers`",
     }
     if smaller:
-        mend["runtime.saturation"] = (
-            "run it on a CPU with VNNI, or quantise weights to 7 bits (reduce_range=True)"
-        )
+        more = "run it on a CPU with VNNI, or quantise weights to 7 bits (reduce_range=True)"
+        mend = {"runtime.saturation": more, **mend}
     named = {row.cause for row in rows}
     rows += [
         Mistake(cause, told, mend=(line,), decided_by="statistics")
