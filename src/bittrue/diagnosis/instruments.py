@@ -30,6 +30,8 @@ OWN = "our executable against our float network"
 MADE = "an integer network of our own, calibrated on these inputs, against the float network"
 #: Of the inner tensors that a device gave, so many small ones count in experiments on the input.
 EARLY, EARLY_SIZE = 3, 2**18
+#: An integer network is calibrated on at most so many frames; so many are changed to see its noise.
+CALIBRATED, CHANGED = 6, 3
 GUESSED = "guessed: 20 dB below each output (no integer network is at hand)"
 
 
@@ -137,7 +139,7 @@ def _made(network: Network, scene: Scene) -> Runner | None:
     """
     from bittrue.stages import Subject
 
-    samples = [dict(frame.inputs) for frame in scene.frames]
+    samples = [dict(frame.inputs) for frame in scene.frames[:CALIBRATED]]
     with contextlib.suppress(Error):
         done = chain.optimize(network, normalize_inside=False)
         chain.check(done)
@@ -161,7 +163,7 @@ def _with_noise(rows: tuple[Predicts, ...], frames: Sequence[Frame], told: str) 
         return Instruments(rows, all_noise(exact, [], inner), told)
     coded = [rows[1].intended(frame) for frame in frames]
     few = min(sum(frame[name].size for frame in exact) for name in coded[0]) < ENOUGH
-    for frame in frames if few else ():
+    for frame in frames[:CHANGED] if few else ():
         for values in changed(frame, rows[0].scene):
             exact.append(rows[0](frame, values))
             coded.append(rows[1](frame, values))

@@ -36,6 +36,9 @@ DROPPED = 30.0
 #: numbers, the worse half is dropped each time that the frames are doubled, but so many are kept,
 #: and all that leave no more than so many times the least.
 KEPT, LEAST, NEAR = 40, 12, 4.0
+#: A look at twice the frames takes at most this share of the time that is left, but so many
+#: mistakes are looked at in any case.
+SHARE, FEWEST = 0.3, 3
 #: A fitted map is looked for where the best mistake leaves more than this.
 UNEXPLAINED = 3.0
 
@@ -59,13 +62,23 @@ class Searched:
 
 @dataclass(slots=True)
 class _Search:
-    """A search under way."""
+    """A search under way.
+
+    Args:
+        experiment: The scene and the instruments.
+        read: The readings of each frame.
+        seen: For progress.
+        skipped: What was left out, and why, by cause.
+        first: How many frames are looked at now.
+        cost: Seconds of one run, as the first look shows.
+    """
 
     experiment: Experiment
     read: Read
     seen: Seen
     skipped: dict[str, str]
     first: int = 1
+    cost: float = 0.0
 
     @property
     def frames(self) -> Sequence[Frame]:
@@ -153,6 +166,7 @@ def _first_look(
     How many frames: as many as hold NUMBERS, if the first mistake says that there is time.
     """
     quick = search.experiment.alone()
+    runs = quick.instruments[0].runs
     groups: dict[bytes, list[Hypothesis]] = {}
     scores: dict[bytes, float] = {}
     for index, row in enumerate(hypotheses):
@@ -176,25 +190,26 @@ def _first_look(
                 taken = max(time.monotonic() - before, 1e-6)
                 search.first = search.affordable(seconds / (taken * len(hypotheses)))
                 scores[key] = search.left(quick, row.mistake, row.values)
+    runs = max(1, quick.instruments[0].runs - runs)
+    search.cost = (time.monotonic() - started) / runs
     return sorted(((scores[key], rows) for key, rows in groups.items()), key=lambda row: row[0])
 
 
 def _narrowed(search: _Search, groups: Groups, deadline: float) -> Groups:
     """Return the best input mistakes: the worse half goes each time the frames are doubled.
 
-    Frames of many numbers need no more than the first look.
+    So do those that there is no time for. Frames of many numbers need no more than the first look.
     """
     best = sorted(groups, key=lambda row: row[0])
     limit = DROPPED * max(best[0][0], 1.0) if best else 0.0
     best = [row for row in best if row[0] <= limit][:KEPT]
     quick = search.experiment.alone()
-    while search.wanted > 1 and search.first * 2 <= len(search.frames):
+    while best and search.wanted > 1 and search.first * 2 <= len(search.frames):
+        part = SHARE * (deadline - time.monotonic()) / (search.first * max(search.cost, 1e-6))
+        best = best[: max(int(part), FEWEST)]
         search.first *= 2
         kept: Groups = []
-        for index, (score, rows) in enumerate(best):
-            if time.monotonic() > deadline:
-                kept.append((score, rows))
-                continue
+        for index, (_, rows) in enumerate(best):
             search.seen(f"{search.first} frames: {rows[0].mistake.what}", index, len(best))
             kept.append((search.left(quick, rows[0].mistake, rows[0].values), rows))
         kept.sort(key=lambda row: row[0])
