@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bittrue.diagnosis.chance import gain_by_chance
+from bittrue.diagnosis.chance import gain_by_chance, holds_in_frames
 
 
 @pytest.mark.parametrize(("elements", "trials"), [(9, 20), (30, 100)])
@@ -31,3 +31,37 @@ def test_many_numbers_leave_next_to_nothing_to_chance() -> None:
 def test_one_number_says_nothing() -> None:
     assert gain_by_chance(1, 1) == np.inf
     assert gain_by_chance(1, 0) == np.inf
+
+
+# --- frame by frame -------------------------------------------------------------------------------
+
+
+def test_of_three_frames_none_may_speak_against_a_trial() -> None:
+    assert holds_in_frames([1.0, 1.0, 1.0], [9.0, 9.0, 9.0], 1000)
+    assert not holds_in_frames([1.0, 1.0, 8.0], [9.0, 9.0, 7.0], 1000)
+
+
+def test_a_frame_within_chance_of_the_mean_says_nothing_against_it() -> None:
+    assert holds_in_frames([1.0, 1.0, 1.6], [9.0, 9.0, 1.5], 20)
+    assert not holds_in_frames([1.0, 1.0, 1.6], [9.0, 9.0, 1.5], 20_000)
+
+
+@pytest.mark.parametrize(("bad", "holds"), [(1, True), (2, True), (3, False)])
+def test_one_frame_of_four_may_say_anything(bad: int, holds: bool) -> None:
+    left = [50.0] * bad + [1.0] * (8 - bad)
+    assert holds_in_frames(left, [20.0] * 8, 1000) is holds
+
+
+def test_each_frame_has_to_gain_as_much_as_is_asked() -> None:
+    assert holds_in_frames([1.0, 2.0], [3.0, 5.0], 1000, gain=2.0)
+    assert not holds_in_frames([1.0, 2.0], [3.0, 3.5], 1000, gain=2.0)
+
+
+def test_noise_passes_the_bound_of_a_frame_in_few_cases() -> None:
+    """By drawing: the mean of n squares of unit noise against what a frame may leave."""
+    rng = np.random.default_rng(2)
+    for n in (2, 10, 100):
+        squares = np.square(rng.normal(size=(4000, n))).mean(axis=1)
+        none = [0.0]  # whatever is left is more than this
+        passed = [holds_in_frames([row, 1.0, 1.0], [*none, 9.0, 9.0], n) for row in squares]
+        assert 1 - float(np.mean(passed)) < 0.02

@@ -89,7 +89,7 @@ class _Search:
     def wanted(self) -> int:
         """How many frames hold NUMBERS."""
         intended = self.experiment.instruments[0].intended(self.frames[0])
-        numbers = sum(array.size for array in intended.values())
+        numbers = sum(intended[name].size for name in self.read[0] if name in intended)
         return min(len(self.frames), -(-NUMBERS // max(1, numbers)))
 
     def affordable(self, frames: float) -> int:

@@ -79,7 +79,8 @@ def _answer(found: Explanation, lead: str) -> str:
     lines = [_wrapped(f"{lead}{' with '.join(found.causes)} ({_sureness(found)})", "", "    ")]
     for row in found.mistakes:
         lines += _mistake(row, named=len(found.mistakes) > 1)
-    lines += _listed("evidence", [one_line(row) for row in found.evidence])
+    said = {row.what for row in found.mistakes}
+    lines += _listed("evidence", [one_line(row) for row in found.evidence if row not in said])
     lines += _effects(found.effects)
     return "\n".join(lines)
 
@@ -147,15 +148,18 @@ def _also(found: Diagnosis) -> str:
 
 
 def other_trials(found: Diagnosis) -> tuple[Trial, ...]:
-    """Return the experiments without those that made the best explanations, best first."""
+    """Return the experiments without those that made the best explanations, best first.
+
+    Of several with one label, which differ in how the device was taken to read its input, the best.
+    """
     best = [row.causes for row in found.best]
-    rest = []
+    rest: dict[str, Trial] = {}
     for row in found.trials:
         if row.causes in best:
             best.remove(row.causes)
         else:
-            rest.append(row)
-    return tuple(rest)
+            rest.setdefault(row.label, row)
+    return tuple(rest.values())
 
 
 def _trials(found: Diagnosis) -> str:
