@@ -19,6 +19,7 @@ from bittrue.diagnosis.decide import (
     explanations,
     gain_of,
     is_close,
+    nearest,
     runners_up,
     trials,
 )
@@ -236,6 +237,8 @@ class _Answer:
         searched: Searched,
     ) -> tuple[tuple[Explanation, ...], list[Tried]]:
         """Return what explains more: a mistake at the input or output, or another network."""
+        if not answers and left.eliminated:
+            return (*nearest(searched), *left.explanations)[:MOST], best
         if not answers:
             return left.explanations, best
         gain = gain_of(best[0], searched.baseline)

@@ -140,6 +140,20 @@ class GraphTrials:
             if name in given and given[name].shape == array.shape
         }
 
+    def mean_lefts(self) -> dict[str, float]:
+        """Return what the network as it is leaves of each tensor, on average over the frames."""
+        rows = [self.lefts(index, None) for index in range(len(self.feeds))]
+        return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+    def depth(self, name: str) -> int:
+        """Return how many layers with weights come before a value, or make it, in running order."""
+        count = 0
+        for node in self.runner.graph.nodes:
+            count += node.name in self.runner.made.weights
+            if name in node.outputs:
+                return count
+        return count
+
     def on_all(self, mistake: Mistake, alteration: Alteration) -> GraphTrial:
         """Return a trial on all frames."""
         frames = range(len(self.feeds))

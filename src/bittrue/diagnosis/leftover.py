@@ -35,6 +35,8 @@ FLOAT = 1e-3
 #: Where the ordinary noise is not known, this much signal over what differs is ordinary: the bound
 #: of the ladder's edge to codes.
 LEAST_DB = 10.0
+#: What is left of a right inner tensor is at most this, and as much again for each layer before it.
+INNER_NOISE = 1.0
 #: So many codes apart is another rounding.
 CODES = 2
 #: Outputs whose size is this part of what it should be have lost products to saturation, perhaps.
@@ -60,12 +62,14 @@ class Leftover:
         trials: On the network itself.
         first_layer: The first inner tensor, or layer, that is off.
         gain: Of the best trial that was accepted; 0 where none was.
+        eliminated: Whether nothing fits, and what is named is only what is left.
     """
 
     explanations: tuple[Explanation, ...]
     trials: tuple[Trial, ...] = ()
     first_layer: str = ""
     gain: float = 0.0
+    eliminated: bool = False
 
 
 def left_unexplained(
@@ -115,7 +119,7 @@ def left_unexplained(
     )
     smaller = _smaller(base, made.exact(scene.frames))
     if trials is None:
-        return Leftover(_by_elimination(told, smaller=smaller))
+        return Leftover(_by_elimination(told, smaller=smaller), eliminated=True)
     found = search_graph(trials, _samples(scene), deadline=time.monotonic() + budget, seen=seen)
     return _decided(trials, found, told, smaller)
 
@@ -181,11 +185,8 @@ def _rounded(base: Tried, ours: Sequence[Mapping[str, F64]]) -> str:
 
 
 def _loud_inside(trials: GraphTrials | None) -> bool:
-    """Whether inner tensors of the device are far off, though the outputs are not."""
-    if trials is None or not trials.inner:
-        return False
-    lefts = trials.lefts(0, None)
-    return max(lefts[name] for name in trials.inner if name in lefts) > 8 * ORDINARY**2
+    """Whether inner tensors of the device are off, though the outputs are not."""
+    return trials is not None and bool(_first_layer(trials))
 
 
 def _decided(trials: GraphTrials, found: Sequence[GraphTrial], told: str, smaller: str) -> Leftover:
@@ -212,7 +213,8 @@ def _decided(trials: GraphTrials, found: Sequence[GraphTrial], told: str, smalle
     ]
     if not fitting:
         near = [row.mistake for row in found[:1] if row.residual * NEARER <= base]
-        return Leftover(_by_elimination(told, first, smaller, near), facts, first)
+        rest = _by_elimination(told, first, smaller, near)
+        return Leftover(rest, facts, first, eliminated=True)
     distinct: dict[str, GraphTrial] = {}
     for row in fitting:
         if row.residual <= fitting[0].residual * TIE:
@@ -240,9 +242,14 @@ def _layer_of(mistake: Mistake) -> str:
 
 
 def _first_layer(trials: GraphTrials) -> str:
-    """Return the first inner tensor of the device that is off; empty where none was given."""
-    lefts = trials.lefts(0, None)
-    return next((name for name in trials.inner if lefts.get(name, 0) > ORDINARY**2), "")
+    """Return the first inner tensor of the device that is off; empty where none was given, or is.
+
+    Rounding adds up: a tensor may be louder by a unit for each layer with weights before it.
+    """
+    lefts = trials.mean_lefts()
+    return next(
+        (n for n in trials.inner if lefts.get(n, 0) > INNER_NOISE * (1 + trials.depth(n))), ""
+    )
 
 
 def _smaller(base: Tried, exact: Sequence[Mapping[str, F64]]) -> str:
