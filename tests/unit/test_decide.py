@@ -17,10 +17,14 @@ from bittrue.diagnosis.decide import (
     confidence,
     explanations,
     gain_of,
+    nearest,
+    needless,
     runners_up,
+    scaled_anyway,
     trials,
 )
 from bittrue.diagnosis.experiment import Tried
+from bittrue.diagnosis.facts import Mistake
 from bittrue.diagnosis.hypotheses import Hypothesis, hypotheses
 from bittrue.diagnosis.scene import Scene
 from bittrue.diagnosis.search import Searched, search
@@ -139,6 +143,65 @@ def test_what_lies_half_way_to_a_mistake_is_not_that_mistake(count) -> None:
 
 def _only(there: Scene, words: str) -> list[Hypothesis]:
     return [row for row in hypotheses(there) if row.mistake.what.startswith(words)]
+
+
+def test_what_comes_nearest_proves_nothing_and_is_said_to() -> None:
+    """Swapped channels under noise of a fifth of what they change."""
+    rng = np.random.default_rng(8)
+    frames = []
+    for index in range(2):
+        right = run_float(host(picture(index)))
+        wrong = run_float(host(picture(index)[..., ::-1]))
+        gave = {
+            name: wrong[name] + 0.2 * np.std(wrong[name] - row) * rng.normal(size=row.shape)
+            for name, row in right.items()
+        }
+        frames.append(frame(index, picture(index), gave))
+    found, _ = searched(scene(frames))
+    (near,) = nearest(found)
+    assert near.causes == ("input.channel_order",)
+    assert (near.confidence, near.proved) == (0.3, False)
+    assert "not near" in near.evidence[0]
+    base = replace(found.baseline, residuals=(1.9 * min(r.residual for r in found.tried),) * 2)
+    assert nearest(replace(found, baseline=base)) == ()
+
+
+def test_a_scale_is_not_fitted_to_what_an_input_mistake_leaves_by_our_own_doubt(swapped) -> None:
+    found, _ = swapped
+    alone = next(row for row in found.tried if row.input is not None and not row.output)
+    told = Mistake("output.wrong_qparams", "another scale", "output 'map'", ("d = d / 2",))
+    lefts = tuple(
+        {name: replace(left, reading=replace(left.reading, mistake=told, fit="affine"))}
+        for rows in alone.lefts
+        for name, left in list(rows.items())[:1]
+    )
+    fitted = replace(alone, output=(told,), lefts=lefts)
+    doubtful = replace(alone, residuals=(15.0, 15.0), unsure=10.0)
+    decided = replace(alone, residuals=(25.0, 25.0), unsure=10.0)
+    assert needless(fitted, [doubtful, fitted])
+    assert not needless(fitted, [decided, fitted])
+    assert not needless(alone, [doubtful])
+
+
+@pytest.mark.parametrize(("factor", "right"), [(1.0, True), (0.9, True), (0.5, False)])
+def test_outputs_that_are_nearly_right_as_they_are_need_no_scale(factor, right) -> None:
+    found, _ = searched(scene([frame(i, p, device(host(p))) for i, p in enumerate(PICTURES)]))
+    base = replace(
+        found.baseline,
+        lefts=tuple(
+            {name: replace(left, values=factor * left.values) for name, left in rows.items()}
+            for rows in found.baseline.lefts
+        ),
+    )
+    fitted = tuple(
+        {
+            name: replace(left, reading=replace(left.reading, fit="affine"))
+            for name, left in rows.items()
+        }
+        for rows in base.lefts
+    )
+    assert scaled_anyway(replace(base, lefts=fitted), base) is right
+    assert not scaled_anyway(base, base)
 
 
 def test_a_network_of_nobody_is_explained_by_nothing() -> None:

@@ -124,6 +124,26 @@ def test_an_activation_that_was_left_out_is_another_network() -> None:
     assert found[0].residual < 1
 
 
+@pytest.mark.parametrize("part", [0.2, 0.5])
+def test_an_input_that_is_cut_off_is_found(part) -> None:
+    low, high = (part * float(end) for end in (np.min(FEEDS), np.max(FEEDS)))
+
+    def cut(x, **more):
+        return by_reference(same, x=np.clip(x, low, high), **more)
+
+    found = searched(trials(cut))
+    assert best(found) == ("quant.clipping", "input 'x'")
+
+
+def test_an_input_in_coarse_steps_is_found() -> None:
+    step = float(np.max(FEEDS) - np.min(FEEDS)) / 12
+
+    def rounded(x, **more):
+        return by_reference(same, x=(np.rint(x / step) * step).astype(np.float32), **more)
+
+    assert best(searched(trials(rounded))) == ("quant.activations", "input 'x'")
+
+
 # --- the whole network ----------------------------------------------------------------------------
 
 
@@ -163,6 +183,13 @@ def test_a_network_calibrated_with_other_values_is_found(factor, told, cause) ->
     assert found[0].mistake.what == f"calibrated with {told.removeprefix('weak: ')}"
 
 
+def test_only_a_calibration_says_how_unsure_it_is() -> None:
+    samples = {"raw pixels": [{"x": x * np.float32(20)} for x in FEEDS]}
+    found = search_graph(trials(in_codes_of(20.0)), samples, deadline=NEVER)
+    for row in found:
+        assert (row.unsure > 0) is row.mistake.cause.startswith("quant.calibration")
+
+
 # --- inner tensors --------------------------------------------------------------------------------
 
 
@@ -175,6 +202,21 @@ def inner(change) -> GraphTrials:
 def test_inner_tensors_that_the_device_gave_come_in_running_order() -> None:
     there = inner(lambda **more: by_reference(same, **more))
     assert there.inner == tuple(n.outputs[0] for n in graph().nodes if n.op in ("Conv", "Concat"))
+
+
+def test_depth_counts_the_layers_with_weights_up_to_a_value() -> None:
+    there = inner(lambda **more: by_reference(same, **more))
+    depths = [there.depth(name) for name in there.inner]
+    assert depths == sorted(depths)
+    assert there.depth(named("Conv", 0).outputs[0]) == 1
+    assert there.depth(named("Conv", 1).outputs[0]) == 2
+
+
+def test_what_is_left_is_a_mean_over_the_frames() -> None:
+    there = inner(lambda **more: by_reference(same, **more))
+    rows = [there.lefts(index, None) for index in range(len(FEEDS))]
+    for name, left in there.mean_lefts().items():
+        assert left == pytest.approx(np.mean([row[name] for row in rows]))
 
 
 def test_an_inner_tensor_has_27_db_for_noise() -> None:

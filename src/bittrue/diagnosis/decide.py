@@ -76,7 +76,7 @@ def accepted(
     base = searched.baseline
     count = len(searched.tried)
     fitting = [row for row in searched.tried if _explains(row, base, experiment, criterion, count)]
-    fitting = [row for row in fitting if not _needless(row, searched.tried)]
+    fitting = [row for row in fitting if not needless(row, searched.tried)]
     if not fitting:
         return []
 
@@ -96,7 +96,7 @@ def accepted(
     return list(distinct.values())[: criterion.most]
 
 
-def _needless(row: Tried, tried: Sequence[Tried]) -> bool:
+def needless(row: Tried, tried: Sequence[Tried]) -> bool:
     """Whether a scale of outputs is fitted to what an input mistake explains as well as it can.
 
     Out of the domain that a network was calibrated for, our own two networks are apart: a fit only
@@ -170,7 +170,7 @@ def _explains(
         return False
     if row.residual >= base.residual:
         return False
-    if row.input is not None and _scaled_anyway(row, base):
+    if row.input is not None and scaled_anyway(row, base):
         return False
     gains = experiment.gains(row, base)
     size = experiment.numbers(row)
@@ -193,7 +193,7 @@ def _explains(
     return near or (_likely(row) and row.residual * criterion.loud_gain <= base.residual)
 
 
-def _scaled_anyway(row: Tried, base: Tried) -> bool:
+def scaled_anyway(row: Tried, base: Tried) -> bool:
     """Whether a fitted scale only mends what an input mistake broke.
 
     Where the outputs are nearly right as they are, a scale is no mistake: together with another one
