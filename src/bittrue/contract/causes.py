@@ -37,7 +37,7 @@ CAUSES = (
     Cause("input.frames", "a buffer holds another number of frames, or has no batch axis"),
     Cause("input.shape", "a buffer has another shape, and nothing simpler explains it"),
     Cause("input.layout", "NCHW where NHWC is expected, or the reverse"),
-    Cause("input.transposed", "height and width are swapped"),
+    Cause("input.transposed", "height and width are swapped, or the picture is turned or mirrored"),
     Cause("input.noncontiguous", "the memory lies in another order than the array shows"),
     Cause("input.nonfinite", "NaN or infinite values, which have no code"),
     Cause("input.sign", "int8 for uint8, or the reverse"),

@@ -31,6 +31,8 @@ WEIGHT_STEPS = tuple(2.0**bits / 127 for bits in (4, 2, 0, 3, 5))
 RIGHT, WRONG = 3.0, 9.0
 #: So many numbers are looked at first, where there is time for the frames that hold them.
 NUMBERS = 64
+#: What changes every range of a network.
+CALIBRATIONS = frozenset({"quant.calibration_domain", "quant.calibration_weak"})
 #: How much wider ranges are for a look at how much they decide.
 WIDER = 1.1
 #: Parts of a layer's range that may be kept.
@@ -158,7 +160,7 @@ class GraphTrials:
         """Return a trial on all frames."""
         frames = range(len(self.feeds))
         left = tuple(self.residual(index, alteration) for index in frames)
-        whole = mistake.cause.startswith("quant.calibration")
+        whole = mistake.cause in CALIBRATIONS
         return GraphTrial(mistake, alteration, left, self._unsure(alteration) if whole else 0.0)
 
     def _unsure(self, alteration: Alteration) -> float:
