@@ -29,6 +29,8 @@ from bittrue.diagnosis.hypotheses import Hypothesis, hypotheses
 from bittrue.diagnosis.scene import Scene
 from bittrue.diagnosis.search import Searched, search
 from tests.unit.scenes import (
+    MEAN,
+    STD,
     codes,
     device,
     experiment,
@@ -176,11 +178,37 @@ def test_a_scale_is_not_fitted_to_what_an_input_mistake_leaves_by_our_own_doubt(
         for name, left in list(rows.items())[:1]
     )
     fitted = replace(alone, output=(told,), lefts=lefts)
-    doubtful = replace(alone, residuals=(15.0, 15.0), unsure=10.0)
-    decided = replace(alone, residuals=(25.0, 25.0), unsure=10.0)
-    assert needless(fitted, [doubtful, fitted])
-    assert not needless(fitted, [decided, fitted])
-    assert not needless(alone, [doubtful])
+    base = replace(found.baseline, residuals=(100.0, 100.0))
+
+    def of(residual: float, unsure: float, *, accepted: bool = False, sure: bool = False) -> bool:
+        other = replace(alone, residuals=(residual,) * 2, unsure=unsure)
+        there = replace(found, baseline=base, tried=(other, fitted))
+        return needless(fitted, [other] if accepted else [], there, sure=sure)
+
+    assert of(15.0, 10.0)
+    assert not of(25.0, 10.0)
+    assert of(25.0, 10.0, accepted=True)
+    assert not of(25.0, 3.0, accepted=True)
+    assert of(25.0, 3.0, sure=True)
+    assert not of(60.0, 3.0, sure=True)
+    assert not needless(alone, [], found)
+
+
+def test_what_is_within_half_a_code_of_what_is_meant_is_not_told_from_rounding() -> None:
+    """mean and std 0.4 % off, as (pixels - 127.5) / 128 is of / 127.5."""
+    std = tuple(value * 1.004 for value in STD)
+    frames = [frame(i, p, device(host(p, MEAN, std))) for i, p in enumerate(PICTURES)]
+    there = scene(frames)
+    told = Mistake("input.wrong_mean_std", "slightly other constants", "input 'images'", ("x",))
+    rows = [Hypothesis(told, lambda f: host(f.pixels, MEAN, std))]
+    found, best = searched(there, rows=rows)
+    assert best == []
+    assert all(row.slight for row in found.tried if row.input is not None)
+    # A device that computes in floats shows even this, to the last bit.
+    exact = [frame(i, p, run_float(host(p, MEAN, std))) for i, p in enumerate(PICTURES)]
+    assert [row.causes for row in searched(scene(exact), rows=rows)[1]] == [
+        frozenset({"input.wrong_mean_std"})
+    ]
 
 
 @pytest.mark.parametrize(("factor", "right"), [(1.0, True), (0.9, True), (0.5, False)])

@@ -66,17 +66,27 @@ FITS: Mapping[str, float] = {"": 0.0, "boxes": 1.5, "affine": 2.0}
 
 
 def accepted(
-    searched: Searched, experiment: Experiment, criterion: Criterion = CRITERION
+    searched: Searched,
+    experiment: Experiment,
+    criterion: Criterion = CRITERION,
+    *,
+    sure: bool = False,
 ) -> list[Tried]:
     """Return the trials that explain the difference, best first, ties included.
 
     The simplest comes first unless another explains decisively more. Two are tied where they leave
     as much, or where their predictions are nearer to each other than what either leaves.
+
+    Args:
+        searched: What was tried.
+        experiment: That tried it.
+        criterion: When a trial explains what the device gave.
+        sure: Whether the array that was sent shows the input mistake by itself.
     """
     base = searched.baseline
     count = len(searched.tried)
     fitting = [row for row in searched.tried if _explains(row, base, experiment, criterion, count)]
-    fitting = [row for row in fitting if not needless(row, searched.tried)]
+    fitting = [row for row in fitting if not needless(row, fitting, searched, sure=sure)]
     if not fitting:
         return []
 
@@ -96,18 +106,27 @@ def accepted(
     return list(distinct.values())[: criterion.most]
 
 
-def needless(row: Tried, tried: Sequence[Tried]) -> bool:
+def needless(
+    row: Tried, fitting: Sequence[Tried], searched: Searched, *, sure: bool = False
+) -> bool:
     """Whether a scale of outputs is fitted to what an input mistake explains as well as it can.
 
     Out of the domain that a network was calibrated for, our own two networks are apart: a fit only
-    brings one of them nearer to the device.
+    brings one of them nearer to the device. So it is where the input mistake alone leaves no more
+    than twice what they are apart, or is accepted alone where they are far apart, or is `sure`.
     """
     if row.input is None or not any(
         left.reading.fit for rows in row.lefts for left in rows.values()
     ):
         return False
-    alone = [other for other in tried if other.input == row.input and not other.output]
-    return any(other.unsure > 1 and other.residual <= 2 * other.unsure for other in alone)
+    for other in searched.tried:
+        if other.input != row.input or other.output:
+            continue
+        doubtful = other.unsure > 1 and other.residual <= 2 * other.unsure
+        loud = other.unsure > LOUD and any(one is other for one in fitting)
+        if doubtful or loud or (sure and gain_of(other, searched.baseline) >= NEARER):
+            return True
+    return False
 
 
 def _completed(
@@ -183,7 +202,7 @@ def _explains(
         row.residuals, base.residuals, size / len(row.residuals), criterion.frame_gain
     )
     known = experiment.measured and row.residual >= NOTHING
-    shows = gains.effect >= criterion.effect or not known
+    shows = (gains.effect >= criterion.effect and not row.slight) or not known
     if not gained or not each or not shows:
         return False
     near = row.residual <= criterion.far * min(row.unsure, criterion.loudest)

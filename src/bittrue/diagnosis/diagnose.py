@@ -190,7 +190,8 @@ class _Answer:
             searched = search(
                 experiment, chosen, budget=self.budget, fit=looked.right is None, seen=self.seen
             )
-        best = [experiment.complete(row) for row in accepted(searched, experiment)]
+        sure = bool(looked.matching) and self.scene.contract is not None
+        best = [experiment.complete(row) for row in accepted(searched, experiment, sure=sure)]
         searched = replace(searched, baseline=experiment.complete(searched.baseline))
         answers = explanations(best, searched.baseline, frames, exact, made.mended(frames))
         if late is not None and not (best and is_close(best[0])):

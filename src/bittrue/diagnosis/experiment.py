@@ -51,6 +51,8 @@ class Tried:
         fitted: Whether the input mistake has figures that were fitted.
         unsure: How far our own two networks are apart under this mistake, in units of noise, at
             least 1: out of the domain it was calibrated for, 8 bits are noisier.
+        slight: Whether what arrives is within half a code of what is meant: the rounding of an
+            8-bit input is as large.
     """
 
     input: Mistake | None
@@ -62,6 +64,7 @@ class Tried:
     whole: tuple[Mapping[str, F64], ...]
     fitted: bool = False
     unsure: float = 1.0
+    slight: bool = False
 
     @property
     def score(self) -> float:

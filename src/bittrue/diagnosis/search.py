@@ -22,7 +22,7 @@ from bittrue.diagnosis.fitted_input import Affine, fit_affine
 from bittrue.diagnosis.hypotheses import Hypothesis
 from bittrue.diagnosis.predict import values_of_intended
 from bittrue.diagnosis.readings import Reading
-from bittrue.diagnosis.scene import Frame
+from bittrue.diagnosis.scene import Frame, Scene
 
 Read = Sequence[Mapping[str, tuple[Reading, ...]]]
 Seen = Callable[[str, int, int], None]
@@ -39,6 +39,8 @@ KEPT, LEAST, NEAR = 40, 12, 4.0
 #: A look at twice the frames takes at most this share of the time that is left, but so many
 #: mistakes are looked at in any case.
 SHARE, FEWEST = 0.3, 3
+#: In codes of 8 bits over what is meant: root mean square.
+SLIGHT = 0.5
 #: A fitted map is looked for where the best mistake leaves more than this.
 UNEXPLAINED = 3.0
 
@@ -229,10 +231,26 @@ def _all_frames(search: _Search, groups: Groups, deadline: float) -> list[Tried]
         search.seen(f"all frames: {rows[0].mistake.what}", index, len(groups))
         first = rows[0]
         made = search.experiment.trials(search.frames, first.mistake, first.values, search.read)
+        slight = _is_slight(first, search.experiment.scene)
         tried += [
-            replace(trial, input=row.mistake, fitted=row.fitted) for row in rows for trial in made
+            replace(trial, input=row.mistake, fitted=row.fitted, slight=slight)
+            for row in rows
+            for trial in made
         ]
     return tried
+
+
+def _is_slight(row: Hypothesis, scene: Scene) -> bool:
+    """Whether a mistake changes what arrives by less than half a code of 8 bits in any frame."""
+    for frame in scene.frames:
+        made = row.values(frame)
+        meant = values_of_intended(frame, scene, scene.doors[0])
+        if made is None or meant is None:
+            return False
+        code = float(np.ptp(meant)) / 255
+        if float(np.sqrt(np.square(made - meant).mean())) >= SLIGHT * code:
+            return False
+    return True
 
 
 # --- a map that nobody knows ---------------------------------------------------------------------
