@@ -16,7 +16,7 @@ from bittrue.diagnosis.instruments import instruments
 from bittrue.diagnosis.readings import Reading, Traits, readings, threshold_of, traits
 from bittrue.diagnosis.residual import Left, left_over
 from bittrue.diagnosis.search import search
-from tests.unit.scenes import codes, device, frame, host, picture, run_float, scene
+from tests.unit.scenes import codes, device, experiment, frame, host, picture, run_float, scene
 
 NOISE = np.array(1e-4)
 
@@ -59,6 +59,23 @@ def test_the_frames_are_doubled_and_only_the_better_mistakes_stay() -> None:
     last = [told for told in looks if told.startswith("all frames: ")]
     assert 0 < len(last) <= len(doubled) < len(hypotheses(there))
     assert len(found.tried[0].residuals) == 8
+
+
+def test_mistakes_that_are_one_in_a_grey_picture_are_told_apart_by_the_others() -> None:
+    grey = np.repeat(picture(0)[..., :1], 3, axis=-1)
+    pixels = [grey, picture(1), picture(2)]
+    frames = [frame(i, p, device(host(p[..., ::-1]))) for i, p in enumerate(pixels)]
+    best = accepted(
+        search(experiment(scene(frames)), hypotheses(scene(frames)), budget=60.0, fit=False),
+        experiment(scene(frames)),
+    )
+    assert [set(row.causes) for row in best] == [{"input.channel_order"}]
+
+
+def test_a_scalar_output_has_no_classes() -> None:
+    shown = traits([np.array(0.3)], [np.array(0.3)])
+    assert shown.free == 1.0
+    assert readings("y", (), {"y": np.array(0.3)}, "y", np.array(0.3), {}, shown=shown)
 
 
 # --- figures --------------------------------------------------------------------------------------

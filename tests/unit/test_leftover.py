@@ -131,6 +131,24 @@ def test_outputs_that_are_smaller_throughout_may_have_saturated() -> None:
     assert "0.8" in " ".join(found.explanations[-1].evidence)
 
 
+@pytest.mark.parametrize("bad", [1, 2])
+def test_frames_of_garbage_are_not_left_out_as_noise(bad) -> None:
+    frames = []
+    for index in range(8):
+        gave = device(host(picture(index)))
+        if index < bad:
+            rng = np.random.default_rng(index)
+            gave = {name: rng.normal(0, np.std(row), row.shape) for name, row in gave.items()}
+        frames.append(frame(index, picture(index), gave))
+    assert "quant.expected" not in causes(of_scene(scene(frames)))
+
+
+def test_a_frame_that_lacks_a_tensor_of_the_others_is_no_error() -> None:
+    frames = [frame(i, picture(i), device(host(picture(i)))) for i in range(3)]
+    frames[1] = replace(frames[1], device={"map": frames[1].device["map"]})
+    assert of_scene(scene(frames)).explanations
+
+
 def test_where_the_noise_is_guessed_10_db_are_ordinary() -> None:
     def scene_of(factor: float) -> Scene:
         frames = []

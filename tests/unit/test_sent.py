@@ -76,6 +76,20 @@ def test_the_right_array_is_right_at_every_door(door) -> None:
     assert [row for row in found.findings if row.severity == "error"] == []
 
 
+def test_a_decoder_that_is_off_by_a_grey_level_here_and_there_made_no_mistake_of_the_table() -> (
+    None
+):
+    rng = np.random.default_rng(4)
+
+    def jittered(pixels: np.ndarray) -> np.ndarray:
+        off = rng.integers(-1, 2, pixels.shape) * (rng.random(pixels.shape) < 0.05)
+        return np.clip(pixels + off, 0, 255).astype(np.uint8)
+
+    found = looked("pixels", jittered)
+    assert found.right is False
+    assert found.matching == ()
+
+
 @pytest.mark.parametrize("axes", ["HWC", "flat"])
 def test_a_batch_axis_that_is_missing_is_no_other_array(axes) -> None:
     shape = SHAPE[1:] if axes == "HWC" else (-1,)

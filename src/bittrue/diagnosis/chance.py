@@ -35,8 +35,8 @@ def holds_in_frames(
     """Return whether a trial leaves less than no mistake in each frame, but for chance.
 
     The mean of n squares of unit noise is 1 with a deviation of ``sqrt(2 / n)``: a frame in which a
-    trial leaves up to four of these above its mean says nothing against it. And as noise is not the
-    same in each frame, one of four may say anything.
+    trial leaves up to ``1 + 4 sqrt(2 / n)`` times what no mistake does says nothing against it. And
+    as noise is not the same in each frame, one of four may say anything.
 
     Args:
         left: What the trial leaves, one a frame.
@@ -44,8 +44,6 @@ def holds_in_frames(
         numbers: n, in one frame.
         gain: How many times less it has to be.
     """
-    may = sum(left) / len(left) * (1 + 4 * math.sqrt(2 / max(numbers, 1.0)))
-    against = sum(
-        mine * gain > other and mine > may for mine, other in zip(left, none, strict=True)
-    )
+    may = 1 + 4 * math.sqrt(2 / max(numbers, 1.0))
+    against = sum(mine * gain > may * other for mine, other in zip(left, none, strict=True))
     return against <= len(left) // 4

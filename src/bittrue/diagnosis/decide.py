@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -257,7 +257,8 @@ def nearest(searched: Searched) -> tuple[Explanation, ...]:
         f"of all that was tried this comes nearest, but not near: {best.residual:.3g} times the "
         f"ordinary noise of 8 bits is left, against {base.residual:.3g} without it"
     )
-    return (Explanation(best.mistakes, 0.3, (told,), proved=False),)
+    rows_told = tuple(replace(row, decided_by="statistics") for row in best.mistakes)
+    return (Explanation(rows_told, 0.3, (told,), proved=False),)
 
 
 #: A residual up to this is as small as another implementation of 8 bits leaves.
@@ -302,13 +303,13 @@ def explanations(
 
 
 def _evidence(row: Tried, base: Tried) -> tuple[str, ...]:
-    count = len(row.residuals)
+    less_in = sum(mine < none for mine, none in zip(row.residuals, base.residuals, strict=True))
     gain = gain_of(row, base)
     less = f" ({gain:.3g} times less)" if math.isfinite(gain) else ""
     told = [
         f"making this mistake in our {row.instrument} network reproduces what the device gave: "
         f"{row.residual:.3g} times the ordinary noise of 8 bits is left, against "
-        f"{base.residual:.3g} without it{less}, in {_frames(count)}"
+        f"{base.residual:.3g} without it{less}, in {_frames(less_in, len(row.residuals))}"
     ]
     for lefts in row.lefts[:1]:
         for name, left in lefts.items():
@@ -319,8 +320,10 @@ def _evidence(row: Tried, base: Tried) -> tuple[str, ...]:
     return tuple(told)
 
 
-def _frames(count: int) -> str:
-    return "one frame" if count == 1 else f"each of {count} frames"
+def _frames(less: int, count: int) -> str:
+    if count == 1:
+        return "one frame"
+    return f"each of {count} frames" if less == count else f"{less} of {count} frames"
 
 
 def _effects(

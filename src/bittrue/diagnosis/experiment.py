@@ -29,8 +29,8 @@ F64 = NDArray[np.float64]
 LOUD = 4.0
 #: Residuals between these two are alike: only noise is left. Below, it is the same arithmetic.
 NOTHING, HALF = 1e-3, 0.5
-#: The step that values show is at most so many times the true one.
-MOST_STEPS = 8.5
+#: The step that so few values show may be several times the true one, but no more than so many.
+FEW, MOST_STEPS = 256, 8.5
 #: A fitted reading must leave so many times less than one whose figures are known.
 FITTED = 2.5
 
@@ -344,13 +344,17 @@ class Experiment:
             [self._with_inner(*pair) for pair in zip(table[0], rows, strict=True)] for rows in table
         ]
         parts = [[self.seen(outputs) for outputs in rows] for rows in table]
-        unsure = max(1.0, self._between(parts[0], parts[-1]))
+        unsure = max(1.0, self._between(*map(self._outputs, (parts[0], parts[-1]))))
         for instrument, predictions, whole in zip(self.instruments, parts, table, strict=True):
             for row in self._with_outputs(mistake, predictions, read, instrument.name):
                 key = frozenset(item.cause for item in row.output)
                 if key not in found or row.residual < found[key].residual:
                     found[key] = replace(row, unsure=unsure, whole=tuple(whole))
         return list(found.values())
+
+    def _outputs(self, rows: Sequence[Mapping[str, F64]]) -> list[Mapping[str, F64]]:
+        """Return predictions without inner tensors, which are the float network's in any case."""
+        return [{n: array for n, array in row.items() if n not in self.inner} for row in rows]
 
     def _with_inner(
         self, exact: Mapping[str, F64], outputs: Mapping[str, F64]
@@ -485,7 +489,9 @@ def named(lefts: Sequence[Left]) -> Mistake | None:
     step = grid(given)
     # Of few values, the greatest step that fits all of them may be several of the true one.
     times = 0.0 if step is None else step / left.factor**2
-    if not 0.75 < times < MOST_STEPS or abs(times / max(1, round(times)) - 1) > 0.25 / round(times):
+    whole = max(1, round(times))
+    few = given.size <= FEW and abs(times / whole - 1) < 0.03
+    if abs(times - 1) > 0.25 and not (few and whole < MOST_STEPS):
         return told
     what = f"dequantised twice: by {left.factor:.6g} once too often"
     return replace(told, cause="output.dequantized_twice", what=what)

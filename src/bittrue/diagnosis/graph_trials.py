@@ -111,7 +111,7 @@ class GraphTrials:
     @property
     def inner(self) -> tuple[str, ...]:
         """Inner tensors that the device gave, in running order."""
-        there = self.device[0]
+        there = set.intersection(*(set(row) for row in self.device))
         outputs = set(self.runner.graph.outputs)
         return tuple(n for n in self.runner.made.stored if n in there and n not in outputs)
 
@@ -145,7 +145,8 @@ class GraphTrials:
     def mean_lefts(self) -> dict[str, float]:
         """Return what the network as it is leaves of each tensor, on average over the frames."""
         rows = [self.lefts(index, None) for index in range(len(self.feeds))]
-        return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+        names = dict.fromkeys(name for row in rows for name in row)
+        return {name: float(np.mean([row[name] for row in rows if name in row])) for name in names}
 
     def depth(self, name: str) -> int:
         """Return how many layers with weights come before a value, or make it, in running order."""

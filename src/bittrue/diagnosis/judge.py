@@ -264,7 +264,7 @@ def _ratio(saved: Saved, limits: Limits) -> Iterator[Check]:
         return
     ratios = [row.error_ratio for row in saved.outputs]
     if saved.residual is not None:
-        ratios = [math.sqrt(saved.residual)]
+        ratios = [math.sqrt(saved.residual) if saved.residual >= 0 else math.nan]
     known = [row for row in ratios if row is not None]
     if not known or len(known) < len(ratios):
         lacking = "the result does not hold it for every output: give diagnose or compare a capture"

@@ -91,7 +91,7 @@ def left_unexplained(
         budget: Seconds for experiments on the network itself.
         seen: For progress.
     """
-    ratio = math.sqrt(_ordinarily(base.residuals))
+    ratio = math.sqrt(_ordinarily(base, made.exact(scene.frames)))
     if base.residual == 0:
         return Leftover((_said("none", f"every value is what {_whose(base)} gives", 1.0),))
     worst = _worst(base, made.exact(scene.frames))
@@ -124,23 +124,33 @@ def left_unexplained(
     return _decided(trials, found, told, smaller)
 
 
-def _ordinarily(residuals: Sequence[float]) -> float:
-    """Return what is left of the frames without the worst quarter: noise is not alike in each."""
-    kept = sorted(residuals)[: len(residuals) - len(residuals) // 4]
-    return float(np.mean(kept))
+def _ordinarily(base: Tried, exact: Sequence[Mapping[str, F64]]) -> float:
+    """Return what is left of the frames without the worst quarter: noise is not alike in each.
+
+    But of all of them where one of the worst keeps less than LEAST_DB: that is no noise.
+    """
+    order = sorted(range(len(base.residuals)), key=lambda index: base.residuals[index])
+    kept = order[: len(order) - len(order) // 4]
+    odd = any(_db_of(base, exact, [index]) < LEAST_DB for index in order[len(kept) :])
+    return float(np.mean([base.residuals[index] for index in (order if odd else kept)]))
+
+
+def _db_of(base: Tried, exact: Sequence[Mapping[str, F64]], frames: Sequence[int]) -> float:
+    """Return the least ratio, over the outputs, of all frames' signal to some frames' noise."""
+    found = []
+    for name in exact[0]:
+        if any(name not in base.lefts[index] for index in frames):
+            return -math.inf
+        gaps = [exact[index][name] - base.lefts[index][name].values for index in frames]
+        noise = float(np.mean([np.square(gap).mean() for gap in gaps]))
+        signal = float(np.mean([np.square(row[name]).mean() for row in exact]))
+        found.append(10 * math.log10(signal / noise) if noise and signal else math.inf)
+    return min(found)
 
 
 def _least_sqnr(base: Tried, exact: Sequence[Mapping[str, F64]]) -> float:
     """Return the least signal to noise ratio of an output over all frames, in dB."""
-    found = []
-    for name in exact[0]:
-        if any(name not in lefts for lefts in base.lefts):
-            return -math.inf
-        pairs = list(zip(exact, base.lefts, strict=True))
-        noise = sum(float(np.square(t[name] - row[name].values).sum()) for t, row in pairs)
-        signal = sum(float(np.square(t[name]).sum()) for t, _ in pairs)
-        found.append(10 * math.log10(signal / noise) if noise and signal else math.inf)
-    return min(found)
+    return _db_of(base, exact, range(len(exact)))
 
 
 def _whose(base: Tried) -> str:
@@ -248,7 +258,7 @@ def _first_layer(trials: GraphTrials) -> str:
     """
     lefts = trials.mean_lefts()
     return next(
-        (n for n in trials.inner if lefts.get(n, 0) > INNER_NOISE * (1 + trials.depth(n))), ""
+        (n for n in trials.inner if not lefts.get(n, 0) <= INNER_NOISE * (1 + trials.depth(n))), ""
     )
 
 

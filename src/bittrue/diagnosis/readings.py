@@ -32,7 +32,7 @@ SPREAD = 0.2
 #: Scores below this are 0 to many a device of 8 bits.
 SCORE = 0.03
 #: Customary thresholds.
-LEVELS = (0.01, 0.02, 0.025, *(round(0.05 * index, 2) for index in range(1, 19)))
+LEVELS = tuple(round(0.05 * index, 2) for index in range(1, 19))
 #: Outputs whose orders are all tried; of more, only pairs are exchanged.
 ORDERS = 4
 _MEND_ORDER = "d = outputs[{name!r}]  # by name, never by position"
@@ -97,7 +97,7 @@ def traits(given: Sequence[np.ndarray], meant: Sequence[F64], *, beside: bool = 
     sums = [np.asarray(row, np.float64).reshape(meant[0].shape) for row in given] if alike else []
     shares = _is_share(flat)
     adds_up = shares and alike and _adds_up(np.stack(sums), axis + 1)
-    classes = meant[0].shape[axis]
+    classes = meant[0].shape[axis] if meant[0].shape else 1
     tied = classes > 1 and all(_is_share(row) and _adds_up(row, axis) for row in meant)
     free = 1 - 1 / classes if tied else 1.0
     return Traits(
@@ -384,6 +384,8 @@ def _activated(output: str, values: F64, shown: Traits) -> Iterator[Reading]:
         ("sigmoid", sigmoid, logit),
         ("softmax", lambda x: softmax(x, axis), lambda x: _logs(x, axis)),
     ):
+        if name == "softmax" and not values.shape:
+            continue
         if not shown.meant:
             inside = Mistake(
                 "output.activation_missing",

@@ -102,7 +102,7 @@ def stale(
         if any(row is None for row in (*own, *before)):
             return None
         timely, lagging = np.array(own, np.float64), np.array(before, np.float64)
-        numbers = sum(array.size for array in exact[0].values())
+        numbers = sum(array.size for name, array in exact[0].items() if name in names)
         each = holds_in_frames(lagging.tolist(), timely.tolist(), numbers, LATE_GAIN)
         if each and LATE_GAIN * lagging.mean() < timely.mean() and lagging.mean() < NEAR:
             what = "the frame before" if late == 1 else f"{late} frames before"

@@ -207,9 +207,13 @@ def _narrowed(search: _Search, groups: Groups, deadline: float) -> Groups:
     best = [row for row in best if row[0] <= limit][:KEPT]
     quick = search.experiment.alone()
     while best and search.wanted > 1 and search.first * 2 <= len(search.frames):
-        part = SHARE * (deadline - time.monotonic()) / (search.first * max(search.cost, 1e-6))
-        best = best[: max(int(part), FEWEST)]
         search.first *= 2
+        part = SHARE * (deadline - time.monotonic()) / (search.first * max(search.cost, 1e-6))
+        count = max(int(part), FEWEST)
+        for _, rows in best[count:]:
+            for row in rows:
+                search.skipped[row.mistake.cause] = "the budget was used up before all frames"
+        best = best[:count]
         kept: Groups = []
         for index, (_, rows) in enumerate(best):
             search.seen(f"{search.first} frames: {rows[0].mistake.what}", index, len(best))
@@ -229,15 +233,30 @@ def _all_frames(search: _Search, groups: Groups, deadline: float) -> list[Tried]
                 search.skipped[row.mistake.cause] = "the budget was used up before all frames"
             continue
         search.seen(f"all frames: {rows[0].mistake.what}", index, len(groups))
-        first = rows[0]
-        made = search.experiment.trials(search.frames, first.mistake, first.values, search.read)
-        slight = _is_slight(first, search.experiment.scene)
-        tried += [
-            replace(trial, input=row.mistake, fitted=row.fitted, slight=slight)
-            for row in rows
-            for trial in made
-        ]
+        for alike in _alike(rows, search.frames):
+            first = alike[0]
+            made = search.experiment.trials(search.frames, first.mistake, first.values, search.read)
+            slight = _is_slight(first, search.experiment.scene)
+            tried += [
+                replace(trial, input=row.mistake, fitted=row.fitted, slight=slight)
+                for row in alike
+                for trial in made
+            ]
     return tried
+
+
+def _alike(rows: Sequence[Hypothesis], frames: Sequence[Frame]) -> list[list[Hypothesis]]:
+    """Return mistakes that make equal values in all frames together: a grey picture hides much."""
+    if len(rows) == 1 or len(frames) == 1:
+        return [list(rows)]
+    found: dict[bytes, list[Hypothesis]] = {}
+    for row in rows:
+        digest = hashlib.sha256()
+        for frame in frames:
+            values = row.values(frame)
+            digest.update(b"" if values is None else values.tobytes())
+        found.setdefault(digest.digest(), []).append(row)
+    return list(found.values())
 
 
 def _is_slight(row: Hypothesis, scene: Scene) -> bool:

@@ -28,6 +28,8 @@ SAME = 2e-3
 NEAR = 0.04
 #: ... or within this part of how far what was meant is from what was sent.
 PART = 0.04
+#: An affine map as near to none as this is none.
+IDENTITY = 0.02
 #: Two mistakes whose distances to what was sent differ by less than this make the same array.
 ALIKE = 1e-3
 
@@ -122,8 +124,9 @@ def _maps(pairs: Sequence[tuple[F32, F32]]) -> str:
         if free.sum() < 16 or not p[free].std():
             return ""
         factor, offset = np.polyfit(p[free], d[free], 1)
+        same = abs(factor - 1) < IDENTITY and abs(offset) < IDENTITY * float(p[free].std())
         rest = d[free] - factor * p[free] - offset
-        if float(rest.std()) > 0.02 * float(d[free].std()):
+        if same or float(rest.std()) > 0.02 * float(d[free].std()):
             return ""
         told.append(f"{factor:.4g} x {offset:+.4g}")
     return told[0] if len(set(told)) == 1 else "(" + ", ".join(told) + ") a channel"
@@ -155,7 +158,7 @@ def _matching(
 ) -> tuple[Hypothesis, ...]:
     """Return the mistakes that make just what was sent: by the first frame, then by all."""
     far = [_gap_of(meant, held, meant) for held, meant in pairs]
-    most = [min(max(NEAR, PART * gap), gap / 2) for gap in far]
+    most = [max(min(max(NEAR, PART * gap), gap / 2), SAME) for gap in far]
     near = [row for row in rows if _gap(row, frames[0], *pairs[0]) <= most[0]]
     each = [
         ([_gap(row, frame, *pair) for frame, pair in zip(frames, pairs, strict=True)], row)
