@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from bittrue.contract.causes import BY_ID
-from bittrue.diagnosis.facts import Diagnosis, Explanation, Mistake
+from bittrue.diagnosis.diagnose import verdict_of
+from bittrue.diagnosis.facts import Diagnosis, Explanation, Mistake, NotTried
 from bittrue.diagnosis.saved import saved_of
 from bittrue.parity.captured import Ratio
 from bittrue.parity.ladder import Unmeasured
@@ -185,3 +186,35 @@ def test_every_cause_can_be_told_and_read_again(cause: str) -> None:
     found = Diagnosis("v", (Explanation((Mistake(cause, "what"),), 1.0, ()),))
     assert cause in diagnosis_text(found)
     assert saved_from_json(written(found)).best == found.best
+
+
+# --- by elimination -------------------------------------------------------------------------------
+
+
+def eliminated() -> Diagnosis:
+    """Two places to look at, and a cause that there was no time for."""
+    rows = tuple(
+        Explanation(
+            (Mistake(cause, told, mend=("m",), decided_by="statistics"),), 0.3, ("e",), proved=False
+        )
+        for cause, told in (("graph.weights", "other weights"), ("quant.activations", "too coarse"))
+    )
+    late = (NotTried("input.crop", "the budget was used up (--budget)"),)
+    found = Diagnosis("", rows, not_tried=late)
+    return replace(found, verdict=verdict_of(found))
+
+
+def test_what_is_named_by_elimination_is_no_tie() -> None:
+    found = eliminated()
+    assert found.by_elimination
+    assert found.verdict.startswith("Nothing that was tried explains the difference; 1 cause")
+    assert "other weights (graph.weights)" in found.verdict
+    text = diagnosis_text(found)
+    assert "nothing fits; where to look, likeliest first:" in text
+    assert "tie" not in text
+    assert "fit equally well" not in text
+
+
+def test_a_tie_of_what_was_proved_is_no_elimination() -> None:
+    assert not tie().by_elimination
+    assert not healthy().by_elimination

@@ -420,6 +420,12 @@ def verdict_of(found: Diagnosis) -> str:
         return f"Nothing is wrong: {first.mistakes[0].what}."
     parts = [_clause(mistake) for mistake in first.mistakes]
     sentence = ", and ".join(parts)
+    if found.by_elimination:
+        late = (
+            f"; {found.late} causes were left out for lack of time (--budget)" if found.late else ""
+        )
+        each = "; ".join(_clause(row) for one in best for row in one.mistakes)
+        return f"Nothing that was tried explains the difference{late}. Where to look first: {each}."
     if len(best) > 1:
         others = "; ".join(" and ".join(BY_ID[c].meaning for c in row.causes) for row in best[1:])
         return f"{sentence}; what fits equally well: {others}."

@@ -149,6 +149,17 @@ class Diagnosis:
         return tuple(row for row in self.explanations if row.best)
 
     @property
+    def by_elimination(self) -> bool:
+        """Whether nothing that was tried fits, and several places to look at are named instead."""
+        statistics = all(m.decided_by == "statistics" for row in self.best for m in row.mistakes)
+        return len(self.best) > 1 and statistics and not any(row.proved for row in self.best)
+
+    @property
+    def late(self) -> int:
+        """How many causes were not tried, or not in every way, for lack of time."""
+        return len({row.cause for row in self.not_tried if "budget" in row.reason})
+
+    @property
     def healthy(self) -> bool:
         """Whether nothing is wrong: no cause, or only the ordinary noise of 8 bits."""
         return bool(self.best) and all(set(row.causes) <= HARMLESS for row in self.best)

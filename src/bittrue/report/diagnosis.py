@@ -40,7 +40,7 @@ def diagnosis_text(found: Diagnosis) -> str:
     """Return the verdict, why, and the mend; then what else was looked at and what was not."""
     parts = (
         _wrapped(found.verdict),
-        *_answers(found.best),
+        *_answers(found.best, eliminated=found.by_elimination),
         _ground(found),
         _also(found),
         _trials(found),
@@ -64,15 +64,18 @@ def _wrapped(text: str, indent: str = "", hanging: str | None = None) -> str:
     )
 
 
-def _answers(best: Sequence[Explanation]) -> Iterator[str]:
+def _answers(best: Sequence[Explanation], *, eliminated: bool) -> Iterator[str]:
     """Yield a block for each explanation that is first or tied for first."""
-    if len(best) > 1:
+    tie = "" if eliminated else ", a tie"
+    if len(best) > 1 and eliminated:
+        yield "nothing fits; where to look, likeliest first:"
+    elif len(best) > 1:
         yield _wrapped(
             f"these {len(best)} fit equally well: "
             + "; ".join(" with ".join(row.causes) for row in best)
         )
     for number, row in enumerate(best, 1):
-        yield _answer(row, f"{number} of {len(best)}, a tie: " if len(best) > 1 else "")
+        yield _answer(row, f"{number} of {len(best)}{tie}: " if len(best) > 1 else "")
 
 
 def _answer(found: Explanation, lead: str) -> str:

@@ -54,7 +54,7 @@ def verdict_of(facts: PageFacts) -> Verdict:
         return Verdict("good", "✓", "Nothing wrong", found.verdict, _gap(facts.ladder), figures)
     if found is not None and not found.healthy:
         title = "A tie of causes" if len(found.best) > 1 else "Cause found"
-        title = title if found.best else "Different"
+        title = title if found.best and not found.by_elimination else "Different"
         return Verdict("bad", "!", title, found.verdict, _broken(facts.ladder), figures)
     if broken is not None:
         told = found.verdict if found else ""
