@@ -421,9 +421,8 @@ def verdict_of(found: Diagnosis) -> str:
     parts = [_clause(mistake) for mistake in first.mistakes]
     sentence = ", and ".join(parts)
     if found.by_elimination:
-        late = (
-            f"; {found.late} causes were left out for lack of time (--budget)" if found.late else ""
-        )
+        what = f"{found.late} cause{'s were' if found.late > 1 else ' was'} left out"
+        late = f"; {what} for lack of time (--budget)" if found.late else ""
         each = "; ".join(_clause(row) for one in best for row in one.mistakes)
         return f"Nothing that was tried explains the difference{late}. Where to look first: {each}."
     if len(best) > 1:
