@@ -24,8 +24,9 @@ diagnosis. No threshold was tuned on the pictures and networks below; the `dev` 
 Rules that were added after an earlier run on these had been read: what chance gains on few numbers,
 that an effect below the noise is not guessed, that one late frame of few numbers is no
 `runtime.stale`, that pads are no picture, that figures and what an output shows are taken from all
-frames together, and that the nearest trial is named where none fits. None has a figure that was
-taken from it.
+frames together, that the nearest trial is named where none fits, that less than half a code is an
+input's own rounding, and that no scale is fitted to what our own networks doubt. None has a figure
+that was taken from it.
 
 A case has 3 pictures, or as many as hold 64 numbers, but at most 16: half of the networks below
 give 2 to 16 numbers a picture, and no tool can tell causes apart by six numbers. The int8 networks

@@ -110,6 +110,32 @@ PIXELS: dict[str, tuple[str, Made]] = {
         fortran_planar,
     ),
     "height and width swapped": ("input.transposed", turned),
+    "the picture is mirrored left to right": (
+        "input.transposed",
+        lambda p: np.stack([p[:, :, p.shape[2] - 1 - x] for x in range(p.shape[2])], axis=2),
+    ),
+    "the picture is mirrored top to bottom": (
+        "input.transposed",
+        lambda p: np.stack([p[:, p.shape[1] - 1 - y] for y in range(p.shape[1])], axis=1),
+    ),
+    "the picture is upside down (turned by 180 degrees)": (
+        "input.transposed",
+        lambda p: p.reshape(-1, 3)[::-1].reshape(p.shape),
+    ),
+    "the picture is turned clockwise": (
+        "input.transposed",  # its left column, from below, becomes the first row
+        lambda p: read_as(
+            np.stack([p[:, ::-1, x] for x in range(p.shape[2])], axis=1).tobytes(), "NHWC", p.shape
+        ),
+    ),
+    "the picture is turned anticlockwise": (
+        "input.transposed",  # its right column, from above, becomes the first row
+        lambda p: read_as(
+            np.stack([p[:, :, x] for x in range(p.shape[2] - 1, -1, -1)], axis=1).tobytes(),
+            "NHWC",
+            p.shape,
+        ),
+    ),
     "grey in all three channels where RGB is expected": (
         "input.colour_space",
         lambda p: np.rint(ycc(p)[..., [0, 0, 0]]),
@@ -128,6 +154,14 @@ PIXELS: dict[str, tuple[str, Made]] = {
         "input.colour_space",
         lambda p: np.array([min(255, max(0, round((v - 16) * 255 / 219))) for v in range(256)])[p],
     ),
+}
+
+
+ORDER = ", made of pixels in the other order of channels"
+PIXELS |= {
+    what + ORDER: ("input.colour_space", lambda p, made=made: made(p[..., ::-1]))
+    for what, (cause, made) in PIXELS.items()
+    if cause == "input.colour_space" and "RGB is expected" in what
 }
 
 

@@ -212,7 +212,7 @@ def _turns(square: bool) -> Iterator[PixelMistake]:
     ]
     if square:
         rows += [
-            ("turned clockwise", "picture = np.rot90(picture)", lambda x: np.rot90(x, -1, (1, 2))),
+            ("turned clockwise", "picture = np.rot90(picture)", _clockwise),
             ("turned anticlockwise", "picture = np.rot90(picture, -1)", _anticlockwise),
         ]
     for what, mend, change in rows:
@@ -224,8 +224,13 @@ def _halfway(pixels: Pixels) -> Pixels:
     return pixels[:, ::-1, ::-1]
 
 
+def _clockwise(pixels: Pixels) -> Pixels:
+    """Turned by 90 degrees; where height and width differ, the bytes are read in the other rows."""
+    return np.ascontiguousarray(np.rot90(pixels, -1, (1, 2))).reshape(pixels.shape)
+
+
 def _anticlockwise(pixels: Pixels) -> Pixels:
-    return np.rot90(pixels, 1, (1, 2))
+    return np.ascontiguousarray(np.rot90(pixels, 1, (1, 2))).reshape(pixels.shape)
 
 
 def _colour_spaces(colour: str) -> Iterator[PixelMistake]:
