@@ -17,10 +17,10 @@ from bittrue.diagnosis.scene import Frame
 F64 = NDArray[np.float64]
 #: A late output leaves so many times less than a timely one.
 LATE_GAIN = 4.0
-#: Outputs of fewer numbers need two late frames.
-ENOUGH = 300
 #: ... and at most this much: it is the output of the other frame, not only more like it.
 NEAR = 16.0
+#: Outputs of fewer numbers need two late frames.
+ENOUGH = 300
 
 _STALE = (
     "wait for each run before its output is read (job.wait(), or read the output of this frame's "
